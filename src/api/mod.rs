@@ -1,0 +1,1 @@
+//! The custom resources: types only, one kind per file.

@@ -1,0 +1,1 @@
+//! The one place that knows storage providers: restic environment, object store, credentials, TLS.

@@ -1,0 +1,1 @@
+//! The CLI's only door to Kubernetes.

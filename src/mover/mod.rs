@@ -1,0 +1,1 @@
+//! What runs inside backup, restore and maintenance Jobs.

@@ -1,0 +1,1 @@
+//! The controllers: fetch, decide, apply, status.

@@ -1,0 +1,1 @@
+//! The only printer: streams, formats, tables, colours, human units.

@@ -1,0 +1,1 @@
+//! Looking into repositories on behalf of the CLI, inside the cluster.

@@ -1,0 +1,1 @@
+//! The typed driver of the restic program.

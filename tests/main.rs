@@ -1,0 +1,10 @@
+//! The one integration binary: architecture, conformance, sandbox, operator, CLI and end-to-end tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout
+)]
+
+mod architecture;
