@@ -1,1 +1,3 @@
 //! The custom resources: types only, one kind per file.
+
+pub mod config;
