@@ -32,6 +32,13 @@ pub mod telemetry;
 pub mod wizard;
 pub mod yaml;
 
+/// The image of this program that manifests, Jobs and CronJobs name unless told otherwise (`install --image`,
+/// environment `KUBESTASH_IMAGE` of the operator).
+pub const IMAGE: &str = concat!(
+    "ghcr.io/kubestash-open/kubectl-kubestash:",
+    env!("CARGO_PKG_VERSION")
+);
+
 /// Installs rustls' crypto provider (ring) for the process. Later calls change nothing.
 pub fn install_crypto_provider() {
     // An error only says that a provider is installed already, which is what is wanted.
