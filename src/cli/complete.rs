@@ -1,9 +1,74 @@
-//! Completion of words and of live object names.
+//! Completion: of the shell's own kind, and of kubectl's (`kubectl kubestash <TAB>` runs
+//! `kubectl_complete-kubestash WORDS…` and wants cobra's protocol: one `value<TAB>description` a line, then `:4`).
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap_complete::CompleteEnv;
+use clap_complete::engine::complete;
+
+use crate::output::ui::{Settings, Ui, Verbosity};
+
+/// Tells cobra's scripts not to offer files.
+const NO_FILES: &str = ":4";
+
+/// Answers a shell that asks through the variable COMPLETE, and then ends the process; otherwise does nothing.
+pub fn answer_shell() {
+    // Under its own name: a script for `kubectl kubestash` would take over kubectl's own completion.
+    CompleteEnv::with_factory(|| super::definition().bin_name("kubectl-kubestash"))
+        .bin("kubectl-kubestash")
+        .complete();
+}
+
 /// Answers kubectl's completion protocol for the words given.
-pub fn run(_args: Vec<OsString>) -> ExitCode {
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    let ui = Ui::from_process(Settings {
+        verbosity: Verbosity::Quiet,
+        no_color: true,
+    });
+    for candidate in candidates(args) {
+        if ui.line(&candidate).is_err() {
+            return ExitCode::SUCCESS;
+        }
+    }
+    // A reader that is gone wants no more.
+    let _ = ui.line(NO_FILES).and_then(|()| ui.flush());
     ExitCode::SUCCESS
+}
+
+fn candidates(args: Vec<OsString>) -> Vec<String> {
+    let mut words = vec![OsString::from("kubectl-kubestash")];
+    words.extend(args.into_iter().skip(1));
+    if words.len() == 1 {
+        words.push(OsString::new());
+    }
+    let index = words.len() - 1;
+    let found = complete(&mut super::definition(), words, index, None).unwrap_or_default();
+    found
+        .into_iter()
+        .filter(|c| !c.is_hide_set())
+        .map(|c| {
+            let value = c.get_value().to_string_lossy().into_owned();
+            match c
+                .get_help()
+                .and_then(|h| h.to_string().lines().next().map(str::to_owned))
+            {
+                Some(help) if !help.is_empty() => format!("{value}\t{help}"),
+                _ => value,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_completed_with_their_meaning() {
+        let words = ["kubectl_complete-kubestash", "ver"].map(OsString::from).to_vec();
+        let found = candidates(words);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("version\tPrint"), "{found:?}");
+    }
 }

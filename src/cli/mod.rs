@@ -1,11 +1,209 @@
-//! The kubectl plugin: arguments and dispatch. One file per command under `commands/`.
+//! The kubectl plugin: arguments and dispatch. One file per command under [`commands`]; the doc comment of its argument
+//! struct is its help text.
+//!
+//! Adding a command: a file with `XArgs` and `pub async fn run(args, context) -> Result<Exit, CliError>`, a variant in
+//! [`commands::Command`], and its name in a group below (a test misses it otherwise).
 
+pub mod commands;
 pub mod complete;
+pub mod context;
+pub mod error;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
+use clap::{CommandFactory, FromArgMatches, Parser};
+use jiff::Timestamp;
+
+use self::commands::Command;
+use self::context::Context;
+use self::error::{CliError, Exit};
+use crate::cluster::Flags;
+use crate::output::ui::{Settings, Ui, Verbosity};
+
+/// The commands by purpose, as the first screen shows them. A command that is in no group fails a test.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Back up and restore", &["backup", "restore", "snapshot"]),
+    ("Look and understand", &["status", "logs", "validate"]),
+    ("Set up", &["install", "sandbox", "completion", "version"]),
+];
+
+/// The arguments of the plugin.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-kubestash", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(flatten)]
+    talk: Talk,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How much is said, and how.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Output options")]
+struct Talk {
+    /// Say nothing but data, warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say every step
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// No colours (also with NO_COLOR in the environment)
+    #[arg(long, global = true, hide_short_help = true)]
+    no_color: bool,
+}
+
+/// The definition of the command line under the name that people type.
+pub fn definition() -> clap::Command {
+    let definition = Cli::command().bin_name("kubectl kubestash");
+    let screen = first_screen(&definition);
+    definition.override_help(screen)
+}
+
+/// Every command with one line about it, by purpose.
+fn first_screen(definition: &clap::Command) -> String {
+    let mut screen =
+        "Back up and restore what runs in Kubernetes.\n\nUsage: kubectl kubestash <COMMAND> [OPTIONS]\n"
+            .to_owned();
+    for (heading, names) in GROUPS {
+        let lines: Vec<String> = names
+            .iter()
+            .filter_map(|name| definition.find_subcommand(name))
+            .map(|c| {
+                format!(
+                    "  {:<12} {}\n",
+                    c.get_name(),
+                    c.get_about().map(ToString::to_string).unwrap_or_default()
+                )
+            })
+            .collect();
+        if !lines.is_empty() {
+            screen.push_str(&format!("\n{heading}:\n{}", lines.concat()));
+        }
+    }
+    screen.push_str(
+        "\nEvery command takes kubectl's flags (-n, -A, --context, --kubeconfig, --as, …) and -q, -v, --no-color.\n\
+         `kubectl kubestash <COMMAND> --help` shows what a command takes, with examples.\n",
+    );
+    screen
+}
+
 /// Parses the command line, runs the command and returns its exit code.
-pub fn run(_args: Vec<OsString>) -> ExitCode {
-    ExitCode::from(2)
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    complete::answer_shell();
+    let called = args
+        .first()
+        .and_then(|a| Path::new(a).file_stem())
+        .and_then(|s| s.to_str());
+    let mut definition = definition();
+    if !called.is_some_and(|name| name.starts_with("kubectl-")) {
+        definition = definition.bin_name(called.unwrap_or("kubectl-kubestash").to_owned());
+    }
+    let cli = match definition
+        .try_get_matches_from(args)
+        .and_then(|m| Cli::from_arg_matches(&m))
+    {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are data and end well; clap knows which stream each belongs to.
+            let _ = error.print();
+            return if error.use_stderr() {
+                code(Exit::Usage)
+            } else {
+                code(Exit::Ok)
+            };
+        }
+    };
+    code(execute(cli))
+}
+
+fn code(exit: Exit) -> ExitCode {
+    ExitCode::from(exit as u8)
+}
+
+fn execute(cli: Cli) -> Exit {
+    let verbosity = match (cli.talk.quiet, cli.talk.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let ui = Ui::from_process(Settings {
+        verbosity,
+        no_color: cli.talk.no_color,
+    });
+    let context = Context::new(ui, cli.flags, Timestamp::now());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(interruptible(&cli.command, &context));
+            // What still runs in the background (a log that is followed) must not hold the command up.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(CliError::new(Exit::Error, "the program cannot start").cause(error.to_string())),
+    };
+    let result = result.and_then(|exit| context.ui.flush().map(|()| exit).map_err(CliError::from));
+    match result {
+        Ok(exit) => exit,
+        Err(error) => {
+            if !error.silent {
+                context.ui.error(&error.message, &error.causes, &error.hints);
+            }
+            error.exit
+        }
+    }
+}
+
+async fn interruptible(command: &Command, context: &Context) -> Result<Exit, CliError> {
+    tokio::select! {
+        result = Box::pin(commands::run(command, context)) => result,
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn the_first_screen_names_every_command_and_fits_a_screen() {
+        let mut definition = definition();
+        let screen = definition.render_help().to_string();
+        for command in definition.get_subcommands().filter(|c| !c.is_hide_set()) {
+            let line = format!("\n  {} ", command.get_name());
+            assert!(screen.contains(&line), "{} is in no group", command.get_name());
+        }
+        assert!(screen.lines().count() <= 24, "{screen}");
+        assert!(screen.lines().all(|l| l.chars().count() <= 110), "{screen}");
+    }
+
+    #[test]
+    fn every_command_explains_itself() {
+        fn check(command: &clap::Command, path: &str) {
+            for sub in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+                let path = format!("{path} {}", sub.get_name());
+                assert!(sub.get_about().is_some(), "{path} says nothing about itself");
+                for arg in sub.get_arguments().filter(|a| !a.is_hide_set()) {
+                    assert!(
+                        arg.get_help().is_some(),
+                        "{path}: {} says nothing about itself",
+                        arg.get_id()
+                    );
+                }
+                check(sub, &path);
+            }
+        }
+        check(&definition(), "kubectl kubestash");
+    }
 }

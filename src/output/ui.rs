@@ -1,0 +1,308 @@
+//! The two streams of a command: data to standard output, talk to standard error.
+//!
+//! Talk obeys `--quiet` and `--verbose`; data never does. Progress is drawn only where somebody watches: standard error
+//! is a terminal, nobody asked for quiet, and this is no CI run. Writing data reports its errors, so that a closed pipe
+//! ends the command silently; talk that cannot be written is dropped, as there is nobody to tell.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::style::Style;
+
+/// How much talk is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors and warnings only.
+    Quiet,
+    /// What is being done and what to do next.
+    Normal,
+    /// Every step.
+    Verbose,
+}
+
+/// What the environment and the flags say about the streams.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How much talk is wanted.
+    pub verbosity: Verbosity,
+    /// `--no-color` was given.
+    pub no_color: bool,
+}
+
+/// The streams of one command.
+pub struct Ui {
+    out: Mutex<Box<dyn Write + Send>>,
+    err: Mutex<Box<dyn Write + Send>>,
+    verbosity: Verbosity,
+    out_style: Style,
+    err_style: Style,
+    animate: bool,
+    out_is_terminal: bool,
+}
+
+impl Ui {
+    /// The process's own streams.
+    pub fn from_process(settings: Settings) -> Self {
+        let (out, err) = (io::stdout(), io::stderr());
+        let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+        // https://no-color.org: any value that is not empty.
+        let plain = settings.no_color
+            || set("NO_COLOR")
+            || set("CI")
+            || std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+        let (out_tty, err_tty) = (out.is_terminal(), err.is_terminal());
+        Ui {
+            out: Mutex::new(Box::new(BufWriter::with_capacity(64 * 1024, out))),
+            err: Mutex::new(Box::new(err)),
+            verbosity: settings.verbosity,
+            out_style: Style::new(out_tty && !plain),
+            err_style: Style::new(err_tty && !plain),
+            animate: err_tty && !set("CI") && settings.verbosity > Verbosity::Quiet,
+            out_is_terminal: out_tty,
+        }
+    }
+
+    /// Streams of a caller's own, without colour or animation; for tests and for rendering into other programs.
+    pub fn with_streams(
+        out: Box<dyn Write + Send>,
+        err: Box<dyn Write + Send>,
+        verbosity: Verbosity,
+    ) -> Self {
+        Ui {
+            out: Mutex::new(out),
+            err: Mutex::new(err),
+            verbosity,
+            out_style: Style::new(false),
+            err_style: Style::new(false),
+            animate: false,
+            out_is_terminal: false,
+        }
+    }
+
+    /// How data may be coloured.
+    pub fn data_style(&self) -> Style {
+        self.out_style
+    }
+
+    /// How talk may be coloured.
+    pub fn style(&self) -> Style {
+        self.err_style
+    }
+
+    /// Whether standard output is a terminal.
+    pub fn data_is_watched(&self) -> bool {
+        self.out_is_terminal
+    }
+
+    /// Whether a person follows progress on standard error.
+    pub fn animates(&self) -> bool {
+        self.animate
+    }
+
+    /// Writes data as it is.
+    ///
+    /// # Errors
+    /// When standard output is closed or full; a closed pipe is [`io::ErrorKind::BrokenPipe`].
+    pub fn data(&self, text: &str) -> io::Result<()> {
+        lock(&self.out).write_all(text.as_bytes())
+    }
+
+    /// Writes one line of data.
+    ///
+    /// # Errors
+    /// As [`Ui::data`].
+    pub fn line(&self, text: &str) -> io::Result<()> {
+        let mut out = lock(&self.out);
+        out.write_all(text.as_bytes())?;
+        out.write_all(b"\n")
+    }
+
+    /// Pushes out what is buffered, so that a reader sees it now.
+    ///
+    /// # Errors
+    /// As [`Ui::data`].
+    pub fn flush(&self) -> io::Result<()> {
+        lock(&self.out).flush()
+    }
+
+    /// Says what is being done or what comes next; silent with `--quiet`.
+    pub fn say(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.talk(text);
+        }
+    }
+
+    /// Says a step that matters only to somebody who asked for more.
+    pub fn detail(&self, text: &str) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.talk(&self.err_style.faint(text));
+        }
+    }
+
+    /// Warns; not silenced by `--quiet`.
+    pub fn warn(&self, text: &str) {
+        self.talk(&format!("{} {text}", self.err_style.warn("warning:")));
+    }
+
+    /// Reports an error: the sentence, its causes, and what to do, each hint ready to be pasted.
+    pub fn error(&self, message: &str, causes: &[String], hints: &[String]) {
+        self.talk(&format!("{} {message}", self.err_style.bad("error:")));
+        for cause in causes {
+            self.talk(&format!("  cause: {cause}"));
+        }
+        for hint in hints {
+            self.talk(&format!("{} {hint}", self.err_style.code("hint:")));
+        }
+    }
+
+    /// Starts to show how something goes on; ends when the value is dropped.
+    pub fn progress(&self) -> Progress<'_> {
+        let bar = self.animate.then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Progress {
+            ui: self,
+            bar,
+            last: Mutex::new(String::new()),
+        }
+    }
+
+    fn talk(&self, text: &str) {
+        // What was printed as data comes first, also when both streams end in one file.
+        let _ = self.flush();
+        let mut err = lock(&self.err);
+        let _ = err.write_all(format!("{text}\n").as_bytes());
+        let _ = err.flush();
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while writing leaves nothing half done that a later line could not follow.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How something goes on. Steps are always said (once each); what moves within a step is only drawn.
+pub struct Progress<'u> {
+    ui: &'u Ui,
+    bar: Option<ProgressBar>,
+    last: Mutex<String>,
+}
+
+impl Progress<'_> {
+    /// A new step: a line of its own where nothing is drawn.
+    pub fn step(&self, text: &str) {
+        let mut last = lock(&self.last);
+        if *last == text {
+            return;
+        }
+        text.clone_into(&mut last);
+        match &self.bar {
+            Some(bar) => bar.set_message(text.to_owned()),
+            None => self.ui.say(text),
+        }
+    }
+
+    /// What moves within a step (percentages); only drawn.
+    pub fn tick(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_owned());
+        }
+    }
+
+    /// A line that stays, above what is drawn.
+    pub fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.ui.say(text)),
+            None => self.ui.say(text),
+        }
+    }
+
+    /// Writes a line of data, keeping what is drawn below it.
+    ///
+    /// # Errors
+    /// As [`Ui::data`].
+    pub fn line(&self, text: &str) -> io::Result<()> {
+        let write = || self.ui.line(text).and_then(|()| self.ui.flush());
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Shared {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    fn ui(verbosity: Verbosity) -> (Ui, Shared, Shared) {
+        let (out, err) = (Shared::default(), Shared::default());
+        (
+            Ui::with_streams(Box::new(out.clone()), Box::new(err.clone()), verbosity),
+            out,
+            err,
+        )
+    }
+
+    #[test]
+    fn quiet_keeps_data_warnings_and_errors() {
+        let (ui, out, err) = ui(Verbosity::Quiet);
+        ui.line("row").unwrap();
+        ui.say("talk");
+        ui.detail("more");
+        ui.warn("look");
+        ui.error("it failed.", &["because".to_owned()], &["do `this`".to_owned()]);
+        assert_eq!(out.text(), "row\n");
+        assert_eq!(
+            err.text(),
+            "warning: look\nerror: it failed.\n  cause: because\nhint: do `this`\n"
+        );
+    }
+
+    #[test]
+    fn progress_without_a_terminal_says_each_step_once() {
+        let (ui, _, err) = ui(Verbosity::Normal);
+        let progress = ui.progress();
+        progress.step("waiting");
+        progress.tick("3 %");
+        progress.step("waiting");
+        progress.step("running");
+        assert_eq!(err.text(), "waiting\nrunning\n");
+    }
+}
