@@ -1,5 +1,11 @@
 //! Pure decisions: facts and the time go in, decisions come out.
 
+pub mod admission;
+pub mod conditions;
 pub mod naming;
+pub mod phases;
+pub mod place;
+pub mod retention;
 pub mod schedule;
 pub mod size;
+pub mod usage_policy;
