@@ -9,21 +9,18 @@
 //! [`apply`] decides; [`plan`] turns its answer into the work of one retention Job, including whether pruning is due.
 //! Called by the BackupSession controller and by the CLI's dry runs.
 
+mod plan;
+
+pub use plan::{
+    FORGOTTEN_ANNOTATION, FORGOTTEN_COUNT_ANNOTATION, PRUNED_AT_ANNOTATION, Plan, in_use, plan, restic_ids,
+    snapshot_time, to_forget,
+};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::api::storage::SnapshotPhase;
-
-/// Marks a Snapshot whose restic data a retention Job has already forgotten: the Snapshot controller then removes only
-/// the metadata document and starts no second Job.
-pub const FORGOTTEN_ANNOTATION: &str = "kubestash.com/forgotten";
-
-/// On a Repository: when its restic repositories were last pruned (RFC 3339).
-pub const PRUNED_AT_ANNOTATION: &str = "kubestash.com/pruned-at";
-
-/// On a Repository: how many Snapshots were forgotten since then.
-pub const FORGOTTEN_COUNT_ANNOTATION: &str = "kubestash.com/forgotten-since-prune";
 
 /// What retention needs to know of one Snapshot.
 #[derive(Debug, Clone, PartialEq)]
