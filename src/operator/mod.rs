@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod object_metrics;
 pub mod probes;
 pub mod watch;
+pub mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
@@ -92,6 +93,7 @@ fn services(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, anyhow::Result<()>>> {
     vec![
         Box::pin(probes::serve(ctx.clone())),
         Box::pin(object_metrics::serve(ctx.clone())),
+        Box::pin(webhook::serve(ctx.clone())),
     ]
 }
 

@@ -273,6 +273,7 @@ pub fn in_use(
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value)] // `json!` makes values
 mod tests {
     use super::*;
     use serde_json::json;
