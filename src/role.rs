@@ -19,6 +19,11 @@ struct Cli {
 enum Role {
     /// Run the controllers and the admission webhooks
     Operator(crate::operator::Options),
+    /// Serve the operator's metrics to callers whom the cluster allows to read them
+    #[cfg(unix)]
+    AuthProxy(crate::operator::auth_proxy::Options),
+    /// Create the BackupSession that a schedule asks for
+    TriggerBackup(crate::mover::trigger::Options),
 }
 
 /// Runs the role that the arguments name and returns its exit code: 0 when it ended well, 1 when it did not, 2 when the
@@ -33,6 +38,9 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     };
     match cli.role {
         Role::Operator(options) => serve(crate::operator::run(options)),
+        #[cfg(unix)]
+        Role::AuthProxy(options) => serve(crate::operator::auth_proxy::run(options)),
+        Role::TriggerBackup(options) => serve(crate::mover::trigger::run(options)),
     }
 }
 

@@ -122,6 +122,26 @@ impl Cluster {
             .map_err(|e| e.about(kind, namespace, name))
     }
 
+    /// Lets the server (and its webhooks) judge a new object without storing it.
+    ///
+    /// # Errors
+    /// As [`Cluster::create`].
+    pub async fn dry_run(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        object: &Value,
+    ) -> Result<Value, Error> {
+        let path = format!(
+            "{}?fieldManager={FIELD_MANAGER}&dryRun=All",
+            kind.path(namespace, None)
+        );
+        let name = object.pointer("/metadata/name").and_then(Value::as_str);
+        self.request("POST", &path, body(object)?)
+            .await
+            .map_err(|e| e.about(kind, namespace, name))
+    }
+
     /// Server-side apply by force: what the object names becomes ours, everything else stays.
     ///
     /// # Errors

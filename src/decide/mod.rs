@@ -8,4 +8,5 @@ pub mod place;
 pub mod retention;
 pub mod schedule;
 pub mod size;
+pub mod trigger;
 pub mod usage_policy;

@@ -1,1 +1,3 @@
 //! What runs inside backup, restore and maintenance Jobs.
+
+pub mod trigger;

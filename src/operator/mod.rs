@@ -11,6 +11,8 @@
 //! in [`services`].
 
 pub mod applier;
+#[cfg(unix)]
+pub mod auth_proxy;
 pub mod context;
 pub mod error;
 pub mod events;
