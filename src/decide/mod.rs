@@ -1,6 +1,8 @@
 //! Pure decisions: facts and the time go in, decisions come out.
 
+pub mod addon;
 pub mod admission;
+pub mod components;
 pub mod conditions;
 pub mod naming;
 pub mod phases;
@@ -10,3 +12,5 @@ pub mod schedule;
 pub mod size;
 pub mod trigger;
 pub mod usage_policy;
+pub mod variables;
+pub mod volumes;
