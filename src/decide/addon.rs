@@ -350,7 +350,7 @@ mod tests {
             .collect()
     }
 
-    fn info(tasks: serde_json::Value) -> AddonInfo {
+    fn info(tasks: &serde_json::Value) -> AddonInfo {
         yaml(serde_json::json!({"name": "workload-addon", "tasks": tasks}))
     }
 
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn parameters_override_defaults_and_builtin_inputs() {
         let info = info(
-            serde_json::json!([{"name": "logical-backup", "params": {"paths": "/data", "enableCache": false, "n": 3}}]),
+            &serde_json::json!([{"name": "logical-backup", "params": {"paths": "/data", "enableCache": false, "n": 3}}]),
         );
         let tasks = tasks(&info, Some(&addon()), &functions(), Direction::Backup).unwrap();
         let inputs = inputs(&builtin(), &tasks[0]).unwrap();
@@ -380,13 +380,13 @@ mod tests {
                 .to_string()
         };
         assert!(
-            error(info(serde_json::json!([{"name": "physical"}])))
+            error(info(&serde_json::json!([{"name": "physical"}])))
                 .contains("logical-backup, manifest-backup")
         );
-        assert!(error(info(serde_json::json!([]))).contains("no task"));
-        assert!(error(info(serde_json::json!([{"name": "odd"}]))).contains("Sidecar"));
+        assert!(error(info(&serde_json::json!([]))).contains("no task"));
+        assert!(error(info(&serde_json::json!([{"name": "odd"}]))).contains("Sidecar"));
         let gone = tasks(
-            &info(serde_json::json!([{"name": "logical-backup"}])),
+            &info(&serde_json::json!([{"name": "logical-backup"}])),
             None,
             &functions(),
             Direction::Backup,
@@ -397,7 +397,7 @@ mod tests {
                 .contains("\"workload-addon\" not found")
         );
         let none = tasks(
-            &info(serde_json::json!([{"name": "logical-backup"}])),
+            &info(&serde_json::json!([{"name": "logical-backup"}])),
             Some(&addon()),
             &BTreeMap::new(),
             Direction::Backup,
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_required_parameter_must_have_a_value() {
-        let info = info(serde_json::json!([{"name": "logical-backup"}]));
+        let info = info(&serde_json::json!([{"name": "logical-backup"}]));
         let tasks = tasks(&info, Some(&addon()), &functions(), Direction::Backup).unwrap();
         let error = inputs(&builtin(), &tasks[0]).unwrap_err().to_string();
         assert!(
@@ -422,7 +422,7 @@ mod tests {
 
     #[test]
     fn manifests_come_first() {
-        let info = info(serde_json::json!([{"name": "logical-backup"}, {"name": "manifest-backup"}]));
+        let info = info(&serde_json::json!([{"name": "logical-backup"}, {"name": "manifest-backup"}]));
         let tasks = tasks(&info, Some(&addon()), &functions(), Direction::Backup).unwrap();
         assert_eq!(tasks[0].task.name, "manifest-backup");
     }

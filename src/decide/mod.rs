@@ -2,14 +2,19 @@
 
 pub mod addon;
 pub mod admission;
+pub mod backup;
 pub mod components;
 pub mod conditions;
+pub mod explain;
+pub mod job;
 pub mod naming;
 pub mod phases;
 pub mod place;
+pub mod plan;
 pub mod retention;
 pub mod schedule;
 pub mod size;
+pub mod target;
 pub mod trigger;
 pub mod usage_policy;
 pub mod variables;

@@ -20,9 +20,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Context, Error};
 
-/// Annotation on generated objects that names what they were made for, as `namespace/name`. Unlike a label it holds any
-/// length and works across namespaces, where an owner reference does not.
-pub const INVOKER: &str = "kubestash.com/invoker";
+pub use crate::decide::backup::INVOKER_ANNOTATION as INVOKER;
 
 /// The longest one reconcile may take.
 const RECONCILE_WITHIN: Duration = Duration::from_secs(120);

@@ -1,0 +1,238 @@
+//! Why an object is not where it should be, in one sentence that says what to do.
+//!
+//! The controllers put these sentences into conditions, and the CLI (`status`, `why`) says the same.
+
+use kube::ResourceExt;
+
+use crate::{
+    api::{
+        conditions::backup_configuration::{SCHEDULER_ENSURED, VALIDATION_PASSED},
+        config::job_result::{JobOutcome, JobResult},
+        core::{BackupConfiguration, BackupSessionStatus},
+        shared::{ConditionStatus, HookInfo},
+    },
+    decide::{conditions, target},
+};
+
+/// Why a BackupConfiguration is not Ready, from its status.
+#[must_use]
+pub fn not_ready(configuration: &BackupConfiguration) -> String {
+    let Some(status) = &configuration.status else {
+        return "it has not been processed yet; is the operator running?".to_owned();
+    };
+    if let Some(validation) = conditions::find(&status.conditions, VALIDATION_PASSED)
+        && validation.status == ConditionStatus::False
+    {
+        return validation.message.clone();
+    }
+    if status.target_found == Some(false) {
+        let own = configuration.namespace().unwrap_or_default();
+        let reference = target::reference(configuration.spec.target.as_ref(), &own);
+        return format!("its target {} does not exist", target::describe(&reference));
+    }
+    for backend in status
+        .backends
+        .iter()
+        .filter(|backend| backend.ready != Some(true))
+    {
+        let storage = backend
+            .storage
+            .as_ref()
+            .and_then(|storage| storage.reason.clone());
+        let policy = backend
+            .retention_policy
+            .as_ref()
+            .and_then(|policy| policy.reason.clone());
+        if let Some(reason) = storage.or(policy) {
+            return reason;
+        }
+        return format!("its backend \"{}\" is not ready", backend.name);
+    }
+    for session in &status.sessions {
+        if let Some(scheduler) = conditions::find(&session.conditions, SCHEDULER_ENSURED)
+            && scheduler.status == ConditionStatus::False
+        {
+            return format!("session \"{}\": {}", session.name, scheduler.message);
+        }
+    }
+    "its status is not complete yet".to_owned()
+}
+
+/// What a Job's own words and its container's end say about why it failed. `reason` is Kubernetes' (`Error`,
+/// `OOMKilled`, `Evicted`, …).
+#[must_use]
+pub fn job_failure(
+    container: &str,
+    exit_code: Option<i32>,
+    reason: &str,
+    result: Option<&JobResult>,
+) -> String {
+    let mut text = match exit_code {
+        Some(code) => format!(
+            "container \"{container}\" exited with {code}. Reason: {}",
+            word(reason)
+        ),
+        None => format!(
+            "container \"{container}\" was terminated. Reason: {}",
+            word(reason)
+        ),
+    };
+    if reason == "OOMKilled" {
+        text.push_str("; give it more memory in addon.jobTemplate.spec.resources");
+    }
+    if let Some(result) = result {
+        if let Some(cause) = result.cause {
+            text.push_str(&format!(" ({cause})"));
+        }
+        if !result.message.is_empty() {
+            text.push_str(": ");
+            text.push_str(&result.message);
+        }
+        if !result.log_tail.is_empty() {
+            text.push_str("\nLast lines of its log:\n");
+            text.push_str(result.log_tail.trim_end());
+        }
+    }
+    text
+}
+
+fn word(reason: &str) -> &str {
+    if reason.is_empty() { "unknown" } else { reason }
+}
+
+/// What a Job that succeeded warns about: files that were skipped with the user's leave.
+#[must_use]
+pub fn job_warnings(result: &JobResult) -> Vec<String> {
+    let mut all = Vec::new();
+    for repository in &result.repositories {
+        let skipped = repository.skipped_count > 0 || !repository.skipped_files.is_empty();
+        if skipped || repository.outcome == JobOutcome::Partial {
+            all.push(format!(
+                "Repository \"{}\": {} files could not be read and are not in the backup: {}",
+                repository.name,
+                repository.skipped_count,
+                repository.skipped_files.join(", ")
+            ));
+        }
+        all.extend(
+            repository
+                .warnings
+                .iter()
+                .map(|warning| format!("Repository \"{}\": {warning}", repository.name)),
+        );
+    }
+    if all.is_empty() && result.outcome == JobOutcome::Partial {
+        all.push(result.message.clone());
+    }
+    all
+}
+
+/// The error of a session as hooks and events see it: the first condition that is False, else a failed Snapshot, else
+/// a failed retention policy; empty when all went well.
+#[must_use]
+pub fn session_error(status: &BackupSessionStatus) -> String {
+    use crate::api::core::RetentionPolicyApplyPhase;
+    use crate::api::storage::SnapshotPhase;
+    if let Some(condition) = status
+        .conditions
+        .iter()
+        .find(|c| c.status == ConditionStatus::False)
+    {
+        return condition.message.clone();
+    }
+    if let Some(snapshot) = status
+        .snapshots
+        .iter()
+        .find(|s| s.phase == Some(SnapshotPhase::Failed))
+    {
+        return format!("Snapshot \"{}\" failed", snapshot.name);
+    }
+    status
+        .retention_policy
+        .iter()
+        .find(|entry| entry.phase == Some(RetentionPolicyApplyPhase::FailedToApply))
+        .map(|entry| format!("retention policy failed for Repository \"{}\"", entry.repository))
+        .unwrap_or_default()
+}
+
+/// Why a session with hooks cannot run: this operator does not run them, and a backup without them may be worthless.
+#[must_use]
+pub fn hooks_unsupported<'a>(hooks: impl IntoIterator<Item = &'a HookInfo>) -> Option<String> {
+    let names: Vec<_> = hooks
+        .into_iter()
+        .map(|hook| format!("\"{}\"", hook.name))
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "hooks are not supported by this version and are not skipped silently: remove {} from the session or upgrade",
+        names.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::config::job_result::{JobCause, RepositoryResult};
+
+    #[test]
+    fn a_missing_target_is_named() {
+        let configuration: BackupConfiguration = serde_json::from_value(json!({
+            "apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupConfiguration",
+            "metadata": {"name": "bc", "namespace": "demo"},
+            "spec": {"target": {"apiGroup": "apps", "kind": "StatefulSet", "name": "db"}},
+            "status": {"targetFound": false}}))
+        .unwrap();
+        assert_eq!(
+            not_ready(&configuration),
+            "its target StatefulSet demo/db does not exist"
+        );
+    }
+
+    #[test]
+    fn a_failure_names_container_code_cause_and_last_lines() {
+        let result = JobResult {
+            cause: Some(JobCause::WrongPassword),
+            message: "wrong password or no key found".into(),
+            log_tail: "Fatal: wrong password\n".into(),
+            ..JobResult::default()
+        };
+        let text = job_failure("logical-backup-0", Some(12), "Error", Some(&result));
+        for piece in [
+            "\"logical-backup-0\" exited with 12",
+            "Reason: Error",
+            "WrongPassword",
+            "Fatal: wrong password",
+        ] {
+            assert!(text.contains(piece), "{text}");
+        }
+        assert!(job_failure("c", Some(137), "OOMKilled", None).contains("more memory"));
+        assert!(job_failure("c", None, "", None).contains("Reason: unknown"));
+    }
+
+    #[test]
+    fn skipped_files_are_warned_about() {
+        let result = JobResult {
+            outcome: JobOutcome::Partial,
+            repositories: vec![RepositoryResult {
+                name: "repo".into(),
+                outcome: JobOutcome::Partial,
+                skipped_files: vec!["/data/secret".into()],
+                skipped_count: 1,
+                ..RepositoryResult::default()
+            }],
+            ..JobResult::default()
+        };
+        assert!(job_warnings(&result)[0].contains("/data/secret"));
+        assert!(
+            job_warnings(&JobResult {
+                outcome: JobOutcome::Succeeded,
+                ..JobResult::default()
+            })
+            .is_empty()
+        );
+    }
+}
