@@ -375,12 +375,17 @@ fn one_job(
         .into_iter()
         .collect::<Vec<_>>();
     let addon = facts.config.addon.clone().unwrap_or_default();
+    let mut annotations = invoker(&namespace, &session);
+    let written: Vec<_> = containers.iter().map(|c| c.component.as_str()).collect();
+    annotations.insert(COMPONENTS_ANNOTATION.to_owned(), written.join(","));
     let frame = JobFrame {
         name: name.clone(),
         namespace: facts.target.job_namespace(&namespace),
         labels: offshoot(facts.session, labels::component::BACKUP),
-        annotations: invoker(&namespace, &session),
-        service_account: service_account(&addon, &session),
+        annotations,
+        service_account: given_service_account(&addon).unwrap_or_else(|| {
+            generated_account(&namespace, &session, &facts.target.job_namespace(&namespace))
+        }),
         template: addon.job_template.as_ref(),
         container_settings: addon.container_runtime_settings.as_ref(),
         user: Some(NOBODY),
@@ -390,21 +395,30 @@ fn one_job(
         memory: BACKUP_MEMORY,
         secret_keys: data.keys().cloned().collect(),
     };
-    let secret = plan_secret(&frame, &plans, data)?;
+    planned(&frame, &containers, &plans, data, claims)
+}
+
+/// On a Job: the components that it writes, comma-separated.
+pub const COMPONENTS_ANNOTATION: &str = "kubestash.com/components";
+
+/// The Job and its plan Secret.
+pub(super) fn planned(
+    frame: &JobFrame<'_>,
+    containers: &[TaskContainer],
+    plans: &[JobPlan],
+    data: SecretData,
+    claims: Vec<String>,
+) -> Result<PlannedJob, ExecutorError> {
     Ok(PlannedJob {
         components: containers.iter().map(|c| c.component.clone()).collect(),
-        job: job::job(&frame, &containers),
-        secret,
+        job: job::job(frame, containers),
+        secret: plan_secret(frame, plans, data)?,
         claims,
     })
 }
 
 /// The plan Secret for a frame's Job.
-pub(super) fn plan_secret(
-    frame: &JobFrame<'_>,
-    plans: &[JobPlan],
-    data: SecretData,
-) -> Result<Secret, ExecutorError> {
+fn plan_secret(frame: &JobFrame<'_>, plans: &[JobPlan], data: SecretData) -> Result<Secret, ExecutorError> {
     let metadata = ObjectMeta {
         name: Some(frame.name.clone()),
         namespace: Some(frame.namespace.clone()),
@@ -527,10 +541,15 @@ pub fn invoker(namespace: &str, name: &str) -> BTreeMap<String, String> {
 /// length and works across namespaces, where an owner reference does not.
 pub const INVOKER_ANNOTATION: &str = "kubestash.com/invoker";
 
-/// The ServiceAccount that the user named, or the generated one.
+/// The ServiceAccount made for a session's Jobs, and the RoleBinding beside it: named as the session, with its namespace
+/// in front where the Jobs run in another one, so that equal names of two namespaces do not meet.
 #[must_use]
-pub fn service_account(addon: &AddonInfo, generated: &str) -> String {
-    given_service_account(addon).unwrap_or_else(|| label(generated))
+pub fn generated_account(namespace: &str, session: &str, job_namespace: &str) -> String {
+    if namespace == job_namespace {
+        label(session)
+    } else {
+        label(&format!("{namespace}-{session}"))
+    }
 }
 
 /// The ServiceAccount that the user named.

@@ -30,11 +30,7 @@ pub fn not_ready(configuration: &BackupConfiguration) -> String {
         let reference = target::reference(configuration.spec.target.as_ref(), &own);
         return format!("its target {} does not exist", target::describe(&reference));
     }
-    for backend in status
-        .backends
-        .iter()
-        .filter(|backend| backend.ready != Some(true))
-    {
+    if let Some(backend) = status.backends.iter().find(|backend| backend.ready != Some(true)) {
         let storage = backend
             .storage
             .as_ref()
@@ -43,10 +39,9 @@ pub fn not_ready(configuration: &BackupConfiguration) -> String {
             .retention_policy
             .as_ref()
             .and_then(|policy| policy.reason.clone());
-        if let Some(reason) = storage.or(policy) {
-            return reason;
-        }
-        return format!("its backend \"{}\" is not ready", backend.name);
+        return storage
+            .or(policy)
+            .unwrap_or_else(|| format!("its backend \"{}\" is not ready", backend.name));
     }
     for session in &status.sessions {
         if let Some(scheduler) = conditions::find(&session.conditions, SCHEDULER_ENSURED)

@@ -102,6 +102,54 @@ impl Applier {
         }
     }
 
+    /// Creates `object` unless one of its name exists, whatever that one looks like; returns whether this call created it.
+    ///
+    /// # Errors
+    /// What the API server answered, but not that the object exists.
+    pub async fn create<K: Kind>(&self, object: &K) -> Result<bool, Error> {
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        match self.api(object).create(&params, object).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Server-side applies `object` unless the stored one says (by its [`APPLIED`] annotation) that it is the result of
+    /// exactly this. Costs a read where it saves a write.
+    ///
+    /// # Errors
+    /// What the API server answered.
+    pub async fn ensure<K: Kind>(&self, object: &K) -> Result<K, Error> {
+        let mark = fingerprint(object)?;
+        if let Some(stored) = self.api(object).get_opt(&object.name_any()).await?
+            && stored.annotations().get(APPLIED) == Some(&mark)
+            && stored.meta().deletion_timestamp.is_none()
+        {
+            return Ok(stored);
+        }
+        let mut marked = object.clone();
+        marked.annotations_mut().insert(APPLIED.to_owned(), mark);
+        self.apply(&marked).await
+    }
+
+    /// Writes `status` as [`Applier::patch_status`] does and returns the object as it is then.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`], or what the API server answered.
+    pub async fn write_status<K: Kind, S: Serialize>(&self, object: &K, status: &S) -> Result<K, Error> {
+        let Some(body) = status_patch(object, status)? else {
+            return Ok(object.clone());
+        };
+        Ok(self
+            .api(object)
+            .patch_status(&object.name_any(), &manager(), &Patch::Merge(&body))
+            .await?)
+    }
+
     /// Writes the difference between the status in `object` and `status`; returns whether anything was written.
     ///
     /// `object` is the object as it was read. When the difference replaces a list, the write carries the version that
@@ -110,17 +158,9 @@ impl Applier {
     /// # Errors
     /// [`Error::Conflict`], or what the API server answered.
     pub async fn patch_status<K: Kind, S: Serialize>(&self, object: &K, status: &S) -> Result<bool, Error> {
-        let old = typed(object)?.get("status").cloned().unwrap_or(Value::Null);
-        let new = serde_json::to_value(status).map_err(|e| Error::Step(e.to_string()))?;
-        let Some(difference) = difference(&old, &new) else {
+        let Some(body) = status_patch(object, status)? else {
             return Ok(false);
         };
-        let mut body = json!({ "status": difference });
-        if replaces_a_list(&difference)
-            && let Some(version) = object.resource_version()
-        {
-            body["metadata"] = json!({ "resourceVersion": version });
-        }
         self.api(object)
             .patch_status(&object.name_any(), &manager(), &Patch::Merge(&body))
             .await?;
@@ -214,6 +254,32 @@ impl Applier {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Annotation with the fingerprint of what was applied last.
+pub const APPLIED: &str = "kubestash.com/applied";
+
+/// A short hash over everything that is applied.
+fn fingerprint<K: Kind>(object: &K) -> Result<String, Error> {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(typed(object)?.to_string().as_bytes());
+    Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The body that turns the object's status into `status`; nothing when it is that already.
+fn status_patch<K: Kind, S: Serialize>(object: &K, status: &S) -> Result<Option<Value>, Error> {
+    let old = typed(object)?.get("status").cloned().unwrap_or(Value::Null);
+    let new = serde_json::to_value(status).map_err(|e| Error::Step(e.to_string()))?;
+    let Some(difference) = difference(&old, &new) else {
+        return Ok(None);
+    };
+    let mut body = json!({ "status": difference });
+    if replaces_a_list(&difference)
+        && let Some(version) = object.resource_version()
+    {
+        body["metadata"] = json!({ "resourceVersion": version });
+    }
+    Ok(Some(body))
 }
 
 fn manager() -> PatchParams {

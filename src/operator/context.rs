@@ -27,6 +27,8 @@ pub struct Context {
     pub ready: Ready,
     /// Delays of objects whose reconcile failed.
     pub backoff: Backoff,
+    /// UID of the namespace `kube-system`, read once: it tells clusters apart.
+    pub cluster: tokio::sync::OnceCell<String>,
     stop: watch::Sender<bool>,
 }
 
@@ -40,6 +42,7 @@ impl Context {
             metrics: Metrics::default(),
             ready: Ready::new(&["crds"]),
             backoff: Backoff::default(),
+            cluster: tokio::sync::OnceCell::new(),
             stop: watch::Sender::new(false),
             client,
             options,
