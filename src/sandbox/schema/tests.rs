@@ -1,0 +1,142 @@
+// JSON literals read best as arguments by value.
+#![allow(clippy::needless_pass_by_value)]
+
+use serde_json::json;
+
+use super::prune::{fill_defaults, prune};
+use super::validate::{validate, wrong_type};
+use super::*;
+
+fn schema(raw: Value) -> Schema {
+    Schema::of_crd(&raw)
+}
+
+fn spec(properties: Value) -> Schema {
+    schema(json!({"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}}))
+}
+
+fn sentences(value: Value, schema: &Schema) -> Vec<String> {
+    validate(&value, schema)
+        .iter()
+        .map(|c| format!("{}: {}", c.field, c.message))
+        .collect()
+}
+
+#[test]
+fn unknown_fields_go_and_are_named() {
+    let schema = spec(json!({
+        "items": {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "string"}}}},
+        "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+        "map": {"type": "object", "additionalProperties": {"type": "string"}},
+    }));
+    let mut value = json!({
+        "apiVersion": "v1", "kind": "X", "metadata": {"name": "a", "nope": 1}, "extra": 1,
+        "spec": {"items": [{"a": "x", "b": 1}], "open": {"x": 1}, "map": {"k": "v"}, "typo": 2},
+    });
+    assert_eq!(
+        prune(&mut value, &schema),
+        ["extra", "metadata.nope", "spec.items[0].b", "spec.typo"]
+    );
+    assert_eq!(
+        value["spec"],
+        json!({"items": [{"a": "x"}], "open": {"x": 1}, "map": {"k": "v"}})
+    );
+}
+
+#[test]
+fn defaults_reach_into_lists_maps_and_nulls() {
+    let schema = spec(json!({
+        "a": {"type": "object", "default": {}, "properties": {"b": {"type": "integer", "default": 3}}},
+        "list": {"type": "array", "items": {"type": "object", "properties": {"p": {"type": "string", "default": "TCP"}}}},
+        "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"x": {"default": 1}}}},
+        "n": {"type": "string", "nullable": true, "default": "x"},
+    }));
+    let mut value = json!({"spec": {"a": null, "list": [{}], "map": {"k": {}}, "n": null}});
+    fill_defaults(&mut value, &schema);
+    assert_eq!(
+        value["spec"],
+        json!({"a": {"b": 3}, "list": [{"p": "TCP"}], "map": {"k": {"x": 1}}, "n": null})
+    );
+}
+
+#[test]
+fn sentences_are_those_of_kubernetes() {
+    let schema = schema(
+        json!({"type": "object", "required": ["spec"], "properties": {"spec": {
+        "type": "object", "required": ["name"],
+        "properties": {
+            "name": {"type": "string", "pattern": "^a+$", "maxLength": 3},
+            "mode": {"type": "string", "enum": ["A", "B"]},
+            "count": {"type": "integer", "minimum": 1},
+            "port": {"x-kubernetes-int-or-string": true},
+            "keyed": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["n"],
+                      "items": {"type": "object", "properties": {"n": {"type": "string"}}}},
+        }}}}),
+    );
+    assert_eq!(sentences(json!({}), &schema), ["spec: Required value"]);
+    assert_eq!(
+        sentences(
+            json!({"spec": {"name": "b", "mode": "C", "count": 0, "port": true, "keyed": [{"n": "x"}, {"n": "x"}]}}),
+            &schema
+        ),
+        [
+            "spec.count: Invalid value: 0: spec.count in body should be greater than or equal to 1",
+            "spec.keyed[1]: Duplicate value: map[string]interface {}{\"n\":\"x\"}",
+            "spec.mode: Unsupported value: \"C\": supported values: \"A\", \"B\"",
+            "spec.name: Invalid value: \"b\": spec.name in body should match '^a+$'",
+            "spec.port: Invalid value: \"boolean\": spec.port in body must be of type integer,string: \"boolean\"",
+        ]
+    );
+    assert_eq!(
+        sentences(json!({"spec": {"name": 1}}), &schema),
+        ["spec.name: Invalid value: \"integer\": spec.name in body must be of type string: \"integer\""]
+    );
+    assert!(
+        sentences(
+            json!({"spec": {"name": "aa", "count": 2.0, "port": "http"}}),
+            &schema
+        )
+        .is_empty()
+    );
+}
+
+#[test]
+fn kubernetes_types_have_schemas() {
+    let pod = definitions::get("io.k8s.api.core.v1.Pod");
+    let mut value =
+        json!({"spec": {"containers": [{"name": "a", "imagee": "x", "resources": {"limits": {"cpu": 1}}}]}});
+    assert_eq!(prune(&mut value, pod), ["spec.containers[0].imagee"]);
+    assert!(wrong_type(&value, pod).is_none());
+    let deployment = definitions::get("io.k8s.api.apps.v1.Deployment");
+    let value = json!({"spec": {"replicas": "three"}});
+    assert_eq!(
+        wrong_type(&value, deployment),
+        Some(("spec.replicas".into(), "string", "int32"))
+    );
+}
+
+#[test]
+fn rules_see_only_what_they_need_and_still_work() {
+    let raw = json!({"type": "object", "properties": {"spec": {
+        "type": "object",
+        "x-kubernetes-validations": [
+            {"rule": "self.min <= self.max", "message": "min must not exceed max"},
+            {"rule": "self.name == oldSelf.name", "message": "name is immutable"}],
+        "properties": {
+            "min": {"type": "integer"}, "max": {"type": "integer"}, "name": {"type": "string"},
+            "other": {"type": "object", "properties": {"deep": {"type": "string"}}}}}}});
+    let reduced = slim::with_rules(&raw).unwrap();
+    assert!(reduced["properties"]["spec"]["properties"].get("other").is_none());
+    assert!(slim::with_rules(&json!({"type": "object"})).is_none());
+    let rules = kube::core::cel::compile_schema(&reduced);
+    assert!(cel::problems(&rules, "schema").is_empty());
+    let old = json!({"spec": {"min": 1, "max": 2, "name": "a"}});
+    assert!(cel::check(&rules, &old, None).is_empty());
+    let new = json!({"spec": {"min": 3, "max": 2, "name": "b"}});
+    let messages: Vec<String> = cel::check(&rules, &new, Some(&old))
+        .into_iter()
+        .map(|c| c.message)
+        .collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages[0].contains("min must not exceed max") && messages[1].contains("name is immutable"));
+}

@@ -1,0 +1,3 @@
+//! The sandbox as its users meet it: through kube's client and through the real kubectl.
+
+mod client;
