@@ -8,5 +8,6 @@
 )]
 
 mod architecture;
+mod conformance;
 #[cfg(target_os = "linux")]
 mod sandbox;

@@ -22,6 +22,7 @@ pub mod addons;
 pub mod conditions;
 pub mod config;
 pub mod core;
+pub mod crds;
 pub mod labels;
 pub mod shared;
 pub mod storage;

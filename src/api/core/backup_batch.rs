@@ -79,6 +79,7 @@ pub struct BatchSession {
     pub backup_timeout: Option<Duration>,
     /// How many finished BackupSessions of each outcome are kept; 1 by default.
     #[serde(default = "one")]
+    #[schemars(extend("minimum" = 0))]
     pub session_history_limit: i32,
     /// How each target is backed up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

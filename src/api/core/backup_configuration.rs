@@ -82,6 +82,7 @@ pub struct Session {
     pub backup_timeout: Option<Duration>,
     /// How many finished BackupSessions of each outcome are kept; 1 by default.
     #[serde(default = "one")]
+    #[schemars(extend("minimum" = 0))]
     pub session_history_limit: i32,
     /// What does the backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]

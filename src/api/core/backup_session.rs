@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": "a session can not be changed; make another one" }, { "rule": "has(self.invoker) && has(self.session) && self.session != ''", "message": "invoker and session are needed" }]))]
 pub struct BackupSessionSpec {
     /// The BackupConfiguration or BackupBatch.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "self == oldSelf", "message": "a session can not be changed; make another one" }]))]
 pub struct BackupVerificationSessionSpec {
     /// The BackupConfiguration.
     #[serde(default, skip_serializing_if = "Option::is_none")]

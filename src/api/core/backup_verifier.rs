@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "!has(self.type) || self.type != 'Query' || (has(self.query) && has(self.__function__) && self.__function__ != '')", "message": "query and function are needed for type Query" }, { "rule": "!has(self.type) || self.type != 'Script' || (has(self.script) && has(self.script.location) && self.script.location != '' && has(self.__function__) && self.__function__ != '')", "message": "script.location and function are needed for type Script" }]))]
 pub struct BackupVerifierSpec {
     /// How to restore a Snapshot for the test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,6 +59,7 @@ pub struct BackupVerifierSpec {
     pub retry_config: Option<RetryConfig>,
     /// How many finished sessions of each outcome are kept; 1 by default.
     #[serde(default = "one")]
+    #[schemars(extend("minimum" = 0))]
     pub session_history_limit: i32,
     /// Settings for the test.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,6 +38,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "has(self.dataSource)", "message": "dataSource is needed" }]))]
 pub struct RestoreSessionSpec {
     /// What to restore into; absent when the restore creates it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +63,7 @@ pub struct RestoreSessionSpec {
 /// What to restore.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "has(self.pitr) || (has(self.snapshot) && self.snapshot != '')", "message": "snapshot is needed: a name, or latest" }, { "rule": "(!has(self.pitr) && (!has(self.snapshot) || self.snapshot != 'latest')) || (has(self.repository) && self.repository != '')", "message": "repository is needed for the latest snapshot and for a point in time" }]))]
 pub struct RestoreDataSource {
     /// Namespace of the Repository and the Snapshot; the own one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +88,7 @@ pub struct RestoreDataSource {
 /// A point in time to restore.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "has(self.targetTime)", "message": "targetTime is needed" }]))]
 pub struct PointInTime {
     /// The time.
     #[serde(default, skip_serializing_if = "Option::is_none")]

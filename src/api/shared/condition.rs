@@ -34,8 +34,7 @@ string_enum! {
     }
 }
 
-/// One observation about an object. Its list is kept in the order of first occurrence; setting rules are in
-/// `decide::conditions`.
+/// One observation about an object. Lists of them are in the order of first occurrence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {

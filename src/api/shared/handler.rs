@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The action of a hook: exactly one of `exec`, `httpGet`, `httpPost`, `tcpSocket`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "(has(self.exec) ? 1 : 0) + (has(self.httpGet) ? 1 : 0) + (has(self.httpPost) ? 1 : 0) + (has(self.tcpSocket) ? 1 : 0) <= 1", "message": "only one of exec, httpGet, httpPost and tcpSocket can be given" }]))]
 pub struct Handler {
     /// Runs a command in a container of the selected pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]

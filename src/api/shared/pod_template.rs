@@ -54,6 +54,7 @@ pub struct PodTemplateSpecSpec {
     pub dns_policy: Option<String>,
     /// Labels a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub node_selector: BTreeMap<String, String>,
     /// ServiceAccount to run as; absent means one that the operator makes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,5 +130,6 @@ pub struct PodTemplateSpecSpec {
     pub volume_mounts: Vec<VolumeMount>,
     /// A placement policy of other AppsCode products; kept, not acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub pod_placement_policy: Option<LocalObjectReference>,
 }

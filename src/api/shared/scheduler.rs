@@ -21,6 +21,7 @@ string_enum! {
 #[serde(rename_all = "camelCase")]
 pub struct Scheduler {
     /// Cron expression with five fields, or `@hourly` and the like.
+    #[schemars(extend("minLength" = 1))]
     pub schedule: String,
     /// The Job that triggers the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]

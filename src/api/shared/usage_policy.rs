@@ -36,5 +36,6 @@ pub struct AllowedNamespaces {
     pub from: NamespaceSource,
     /// Matched against the labels of a namespace when `from` is Selector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub selector: Option<LabelSelector>,
 }

@@ -35,6 +35,7 @@ pub struct VolumeSource {
     pub cinder: Option<CinderVolumeSource>,
     /// The entries of a ConfigMap as files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub config_map: Option<ConfigMapVolumeSource>,
     /// An ephemeral volume of a CSI driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "has(self.storage)", "message": "storage is needed" }]))]
 pub struct BackupStorageSpec {
     /// Where the data goes.
     #[serde(default)]
@@ -101,9 +102,11 @@ impl std::fmt::Display for Provider {
 /// A provider and its settings: the block named like the provider.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "has(self.provider) && has(self.local) == (self.provider == 'local') && has(self.s3) == (self.provider == 's3') && has(self.gcs) == (self.provider == 'gcs') && has(self.azure) == (self.provider == 'azure')", "message": "provider is needed, and exactly the block of that name: local, s3, gcs or azure" }]))]
 pub struct Backend {
     /// local, s3, gcs or azure.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["local", "s3", "gcs", "azure"]))]
     pub provider: String,
     /// A volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -156,12 +159,14 @@ pub struct LocalBackend {
     pub sub_path: Option<String>,
     /// How many connections may be open at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0))]
     pub max_connections: Option<i64>,
 }
 
 /// A bucket of Amazon S3, or of anything that speaks its protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "has(self.bucket) && self.bucket != ''", "message": "bucket is needed" }]))]
 pub struct S3Backend {
     /// Host, with or without a scheme; absent means Amazon's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,6 +185,7 @@ pub struct S3Backend {
     pub secret_name: Option<String>,
     /// How many connections may be open at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0))]
     pub max_connections: Option<i64>,
     /// Whether the server's certificate is not checked.
     #[serde(default, rename = "insecureTLS", skip_serializing_if = "is_false")]
@@ -189,6 +195,7 @@ pub struct S3Backend {
 /// A bucket of Google Cloud Storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "has(self.bucket) && self.bucket != ''", "message": "bucket is needed" }]))]
 pub struct GcsBackend {
     /// Name of the bucket.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -198,6 +205,7 @@ pub struct GcsBackend {
     pub prefix: Option<String>,
     /// How many connections may be open at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0))]
     pub max_connections: Option<i64>,
     /// Secret with the credentials; absent means the identity of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,6 +215,7 @@ pub struct GcsBackend {
 /// A container of Azure Blob Storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "has(self.container) && self.container != ''", "message": "container is needed" }]))]
 pub struct AzureBackend {
     /// The storage account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -219,6 +228,7 @@ pub struct AzureBackend {
     pub prefix: Option<String>,
     /// How many connections may be open at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0))]
     pub max_connections: Option<i64>,
     /// Secret with the credentials; absent means the identity of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]

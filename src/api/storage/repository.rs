@@ -41,6 +41,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{ "rule": "!has(oldSelf.path) || (has(self.path) && self.path == oldSelf.path)", "message": "path can not be changed" }]))]
 pub struct RepositorySpec {
     /// What is backed up into it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

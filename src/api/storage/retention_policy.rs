@@ -52,21 +52,27 @@ pub struct RetentionPolicySpec {
 pub struct SuccessfulSnapshots {
     /// The newest n.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0))]
     pub last: Option<i32>,
     /// The newest of each of the newest n hours that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0))]
     pub hourly: Option<i32>,
     /// The newest of each of the newest n days that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0))]
     pub daily: Option<i32>,
     /// The newest of each of the newest n weeks that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0))]
     pub weekly: Option<i32>,
     /// The newest of each of the newest n months that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0))]
     pub monthly: Option<i32>,
     /// The newest of each of the newest n years that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0))]
     pub yearly: Option<i32>,
 }
 
@@ -76,6 +82,7 @@ pub struct SuccessfulSnapshots {
 pub struct FailedSnapshots {
     /// The newest n; 1 by default.
     #[serde(default = "crate::api::shared::one")]
+    #[schemars(extend("minimum" = 0))]
     pub last: i32,
 }
 
