@@ -137,19 +137,22 @@ impl FromStr for Duration {
     type Err = ParseDurationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).ok_or_else(|| ParseDurationError(text.to_owned()))
+        parse(text)
+            .and_then(|nanoseconds| i64::try_from(nanoseconds).ok())
+            .map(Self::from_nanoseconds)
+            .ok_or_else(|| ParseDurationError(text.to_owned()))
     }
 }
 
-/// Reads a whole duration; `None` when the text is malformed or out of range.
-fn parse(text: &str) -> Option<Duration> {
+/// Reads a whole duration as nanoseconds, however many; `None` when the text is malformed.
+fn parse(text: &str) -> Option<i128> {
     let (negative, mut rest) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
     if rest == "0" {
-        return Some(Duration::default());
+        return Some(0);
     }
     if rest.is_empty() {
         return None;
@@ -157,11 +160,10 @@ fn parse(text: &str) -> Option<Duration> {
     let mut total: i128 = 0;
     while !rest.is_empty() {
         let (amount, after) = parse_one(rest)?;
-        total = total.checked_add(amount)?;
+        total = total.saturating_add(amount);
         rest = after;
     }
-    let nanoseconds = i64::try_from(if negative { -total } else { total }).ok()?;
-    Some(Duration { nanoseconds })
+    Some(if negative { -total } else { total })
 }
 
 /// Reads one `<number><unit>`: its length in nanoseconds, and what follows it.
@@ -187,10 +189,10 @@ fn parse_one(text: &str) -> Option<(i128, &str)> {
         "h" => HOUR,
         _ => return None,
     });
-    let mut amount = if whole.is_empty() {
-        0
-    } else {
-        whole.parse::<i64>().ok()?.into()
+    // The only thing that can be wrong with digits is that there are too many.
+    let mut amount = match whole {
+        "" => 0,
+        _ => i128::from(whole.parse::<i64>().unwrap_or(i64::MAX)),
     };
     amount *= scale;
     // Digits beyond nanoseconds of an hour are without effect; Go drops them too.
@@ -215,9 +217,16 @@ impl Serialize for Duration {
 }
 
 impl<'de> Deserialize<'de> for Duration {
+    /// A length out of range becomes the longest there is: the schema cannot refuse it, and one object that cannot be
+    /// read would end a watch.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        let nanoseconds = parse(&text)
+            .ok_or_else(|| de::Error::custom(ParseDurationError(text.clone().into_owned())))?
+            .clamp(i64::MIN.into(), i64::MAX.into());
+        i64::try_from(nanoseconds)
+            .map(Self::from_nanoseconds)
+            .map_err(de::Error::custom)
     }
 }
 
@@ -320,5 +329,8 @@ mod tests {
     fn survives_json() {
         let duration: Duration = serde_json::from_str("\"90m\"").unwrap();
         assert_eq!(serde_json::to_string(&duration).unwrap(), "\"1h30m0s\"");
+        let endless: Duration = serde_json::from_str("\"-99999999999999999999h\"").unwrap();
+        assert_eq!(endless.as_nanoseconds(), i64::MIN);
+        assert!(serde_json::from_str::<Duration>("\"soon\"").is_err());
     }
 }
