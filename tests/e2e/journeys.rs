@@ -17,19 +17,37 @@ fn a_pvc_comes_back_byte_for_byte() {
     let session = scene.first_backup("pvc-backup");
     let before = scene.fingerprint("data-pod", "/data");
 
-    let repository = stage.wait(&scene.namespace, "repository", "pvc-backup-repo", "counting one snapshot", |r| r["status"]["snapshotCount"] == 1);
+    let repository = stage.wait(
+        &scene.namespace,
+        "repository",
+        "pvc-backup-repo",
+        "counting one snapshot",
+        |r| r["status"]["snapshotCount"] == 1,
+    );
     assert_eq!(repository["status"]["phase"], "Ready");
     assert_eq!(repository["status"]["integrity"], true, "{repository:#}");
     let snapshot = &scene.snapshots("pvc-backup-repo")[0];
     let component = &snapshot["status"]["components"]["dump"];
     assert_eq!(component["path"], "repository/v1/daily/dump");
-    assert_eq!(component["resticStats"][0]["summary"]["hostPath"], "/kubestash-data", "{component:#}");
+    assert_eq!(
+        component["resticStats"][0]["summary"]["hostPath"], "/kubestash-data",
+        "{component:#}"
+    );
     assert_eq!(snapshot["spec"]["backupSession"], session.as_str());
-    assert_eq!(condition(snapshot, "SnapshotMetadataUploaded").unwrap()["status"], "True");
-    let cron = stage.get(&scene.namespace, "cronjob", "trigger-pvc-backup-daily").expect("the session's CronJob");
+    assert_eq!(
+        condition(snapshot, "SnapshotMetadataUploaded").unwrap()["status"],
+        "True"
+    );
+    let cron = stage
+        .get(&scene.namespace, "cronjob", "trigger-pvc-backup-daily")
+        .expect("the session's CronJob");
     assert_eq!(cron["spec"]["schedule"], "7 3 * * *");
 
-    stage.sh(&scene.namespace, "data-pod", "rm -rf /data/* && echo other > /data/plain");
+    stage.sh(
+        &scene.namespace,
+        "data-pod",
+        "rm -rf /data/* && echo other > /data/plain",
+    );
     scene.restore("back", target, "pvc-backup-repo", "pvc-addon", "");
     stage.wait_phase(&scene.namespace, "restoresession", "back", "Succeeded");
     assert_eq!(scene.fingerprint("data-pod", "/data"), before);
@@ -64,17 +82,45 @@ spec:
       volumes: [{{name: data, persistentVolumeClaim: {{claimName: source}}}}]
 "#
     ));
-    stage.kubectl(&["rollout", "status", "-n", namespace, "deployment/app", "--timeout=60s"]).ok();
-    let pod = stage.list(namespace, "pod", "app=app")[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    stage
+        .kubectl(&[
+            "rollout",
+            "status",
+            "-n",
+            namespace,
+            "deployment/app",
+            "--timeout=60s",
+        ])
+        .ok();
+    let pod = stage.list(namespace, "pod", "app=app")[0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     scene.fill(&pod, "/source/data");
     let before = scene.fingerprint(&pod, "/source/data");
     let target = "{apiGroup: apps, kind: Deployment, name: app}";
-    scene.configuration("dep-backup", target, "workload-addon", "{paths: /source/data, exclude: /source/data/lost+found}");
+    scene.configuration(
+        "dep-backup",
+        target,
+        "workload-addon",
+        "{paths: /source/data, exclude: /source/data/lost+found}",
+    );
     scene.first_backup("dep-backup");
-    assert_eq!(scene.snapshots("dep-backup-repo")[0]["status"]["totalComponents"], 1);
+    assert_eq!(
+        scene.snapshots("dep-backup-repo")[0]["status"]["totalComponents"],
+        1
+    );
 
     stage.sh(namespace, &pod, "rm -rf /source/data/*");
-    let said = stage.cli(&["restore", "dep-backup", "-n", namespace, "--wait", "--timeout", "2m"]);
+    let said = stage.cli(&[
+        "restore",
+        "dep-backup",
+        "-n",
+        namespace,
+        "--wait",
+        "--timeout",
+        "2m",
+    ]);
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(scene.fingerprint(&pod, "/source/data"), before);
     scene.judge("dep-backup", "dump");
@@ -111,7 +157,16 @@ spec:
     spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
 "#
     ));
-    stage.kubectl(&["rollout", "status", "-n", namespace, "statefulset/db", "--timeout=120s"]).ok();
+    stage
+        .kubectl(&[
+            "rollout",
+            "status",
+            "-n",
+            namespace,
+            "statefulset/db",
+            "--timeout=120s",
+        ])
+        .ok();
     let pods = ["db-0", "db-1", "db-2"];
     for pod in pods {
         scene.fill(pod, "/source/data");
@@ -121,17 +176,32 @@ spec:
     scene.configuration("sts-backup", target, "workload-addon", "{paths: /source/data}");
     scene.first_backup("sts-backup");
     let snapshot = &scene.snapshots("sts-backup-repo")[0];
-    let mut components: Vec<_> = snapshot["status"]["components"].as_object().unwrap().keys().cloned().collect();
+    let mut components: Vec<_> = snapshot["status"]["components"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
     components.sort();
     assert_eq!(components, ["dump-pod-0", "dump-pod-1", "dump-pod-2"]);
 
     for pod in pods {
         stage.sh(namespace, pod, "rm -rf /source/data/*");
     }
-    scene.restore("one", target, "sts-backup-repo", "workload-addon", "    components: [dump-pod-0]");
+    scene.restore(
+        "one",
+        target,
+        "sts-backup-repo",
+        "workload-addon",
+        "    components: [dump-pod-0]",
+    );
     stage.wait_phase(namespace, "restoresession", "one", "Succeeded");
     assert_eq!(scene.fingerprint("db-0", "/source/data"), before[0]);
-    assert_eq!(stage.sh(namespace, "db-1", "ls /source/data").trim(), "", "only the named component may be restored");
+    assert_eq!(
+        stage.sh(namespace, "db-1", "ls /source/data").trim(),
+        "",
+        "only the named component may be restored"
+    );
     scene.restore("all", target, "sts-backup-repo", "workload-addon", "");
     stage.wait_phase(namespace, "restoresession", "all", "Succeeded");
     assert_eq!(pods.map(|p| scene.fingerprint(p, "/source/data")), before);
@@ -144,7 +214,12 @@ fn retention_keeps_what_the_policy_says_in_the_cluster_and_in_restic() {
     let scene = stage.scene("keep");
     scene.storage();
     scene.volume("data");
-    scene.configuration("kept", "{apiGroup: '', kind: PersistentVolumeClaim, name: data}", "pvc-addon", "{}");
+    scene.configuration(
+        "kept",
+        "{apiGroup: '', kind: PersistentVolumeClaim, name: data}",
+        "pvc-addon",
+        "{}",
+    );
     stage.sh(&scene.namespace, "data-pod", "echo 0 > /data/n");
     scene.first_backup("kept");
     for n in 1..4 {
@@ -158,12 +233,25 @@ fn retention_keeps_what_the_policy_says_in_the_cluster_and_in_restic() {
     });
     let judged = scene.restic("kept", "dump", &["snapshots", "--json"]).ok();
     let judged: Vec<serde_json::Value> = serde_json::from_str(&judged).unwrap();
-    let mut ids: Vec<_> = judged.iter().map(|s| s["id"].as_str().unwrap().to_owned()).collect();
-    let mut ours: Vec<_> = kept.iter().map(|s| s["status"]["components"]["dump"]["resticStats"][0]["summary"]["id"].as_str().unwrap().to_owned()).collect();
+    let mut ids: Vec<_> = judged
+        .iter()
+        .map(|s| s["id"].as_str().unwrap().to_owned())
+        .collect();
+    let mut ours: Vec<_> = kept
+        .iter()
+        .map(|s| {
+            s["status"]["components"]["dump"]["resticStats"][0]["summary"]["id"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
     ids.sort();
     ours.sort();
     assert_eq!(ids, ours);
-    stage.wait(&scene.namespace, "repository", "kept-repo", "counting two", |r| r["status"]["snapshotCount"] == 2);
+    stage.wait(&scene.namespace, "repository", "kept-repo", "counting two", |r| {
+        r["status"]["snapshotCount"] == 2
+    });
     scene.judge("kept", "dump");
 }
 
@@ -178,16 +266,44 @@ fn a_bucket_comes_back_to_life_in_a_new_storage() {
     let target = "{apiGroup: '', kind: PersistentVolumeClaim, name: data}";
     scene.configuration("synced", target, "pvc-addon", "{}");
     scene.first_backup("synced");
-    let old = scene.snapshots("synced-repo")[0]["metadata"]["name"].as_str().unwrap().to_owned();
-    stage.kubectl(&["delete", "-n", &scene.namespace, "backupconfiguration", "synced", "--timeout=60s"]).ok();
-    stage.kubectl(&["delete", "-n", &scene.namespace, "backupstorage", "s3-storage", "--timeout=60s"]).ok();
-    eventually("the snapshots to go with the storage", Duration::from_secs(60), || {
-        scene.snapshots("synced-repo").is_empty().then_some(())
-    });
+    let old = scene.snapshots("synced-repo")[0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    stage
+        .kubectl(&[
+            "delete",
+            "-n",
+            &scene.namespace,
+            "backupconfiguration",
+            "synced",
+            "--timeout=60s",
+        ])
+        .ok();
+    stage
+        .kubectl(&[
+            "delete",
+            "-n",
+            &scene.namespace,
+            "backupstorage",
+            "s3-storage",
+            "--timeout=60s",
+        ])
+        .ok();
+    eventually(
+        "the snapshots to go with the storage",
+        Duration::from_secs(60),
+        || scene.snapshots("synced-repo").is_empty().then_some(()),
+    );
 
     scene.storage_with("other-name", "Delete", scene.prefix());
     stage.wait_phase(&scene.namespace, "backupstorage", "other-name", "Ready");
-    stage.wait_phase(&scene.namespace, "snapshots.storage.kubestash.com", &old, "Succeeded");
+    stage.wait_phase(
+        &scene.namespace,
+        "snapshots.storage.kubestash.com",
+        &old,
+        "Succeeded",
+    );
     stage.sh(&scene.namespace, "data-pod", "rm -rf /data/*");
     scene.restore("back", target, "synced-repo", "pvc-addon", "");
     stage.wait_phase(&scene.namespace, "restoresession", "back", "Succeeded");
@@ -201,13 +317,32 @@ fn wiping_out_a_storage_empties_its_prefix_and_nothing_else() {
     scene.storage();
     scene.volume("data");
     scene.fill("data-pod", "/data");
-    scene.configuration("kept", "{apiGroup: '', kind: PersistentVolumeClaim, name: data}", "pvc-addon", "{}");
+    scene.configuration(
+        "kept",
+        "{apiGroup: '', kind: PersistentVolumeClaim, name: data}",
+        "pvc-addon",
+        "{}",
+    );
     scene.first_backup("kept");
     scene.storage_with("neighbour", "WipeOut", &format!("{}-neighbour", scene.prefix()));
     stage.wait_phase(&scene.namespace, "backupstorage", "neighbour", "Ready");
-    stage.kubectl(&["delete", "-n", &scene.namespace, "backupstorage", "neighbour", "--timeout=60s"]).ok();
+    stage
+        .kubectl(&[
+            "delete",
+            "-n",
+            &scene.namespace,
+            "backupstorage",
+            "neighbour",
+            "--timeout=60s",
+        ])
+        .ok();
     scene.judge("kept", "dump");
-    assert_eq!(stage.get(&scene.namespace, "backupstorage", "s3-storage").unwrap()["status"]["phase"], "Ready");
+    assert_eq!(
+        stage
+            .get(&scene.namespace, "backupstorage", "s3-storage")
+            .unwrap()["status"]["phase"],
+        "Ready"
+    );
 }
 
 #[test]
@@ -217,7 +352,12 @@ fn one_session_writes_to_two_repositories() {
     scene.storage();
     scene.volume("data");
     scene.fill("data-pod", "/data");
-    let yaml = scene.configuration_yaml("twice", "{apiGroup: '', kind: PersistentVolumeClaim, name: data}", "pvc-addon", "{}");
+    let yaml = scene.configuration_yaml(
+        "twice",
+        "{apiGroup: '', kind: PersistentVolumeClaim, name: data}",
+        "pvc-addon",
+        "{}",
+    );
     let ns = &scene.namespace;
     let yaml = yaml.replace(
         "    addon:\n",
@@ -259,9 +399,14 @@ spec:
     scene.fill("data-pod", "/data");
     let before = scene.fingerprint("data-pod", "/data");
     let target = "{apiGroup: '', kind: PersistentVolumeClaim, name: data}";
-    let yaml = scene.configuration_yaml("near", target, "pvc-addon", "{}").replace("name: s3-storage", "name: local-storage");
+    let yaml = scene
+        .configuration_yaml("near", target, "pvc-addon", "{}")
+        .replace("name: s3-storage", "name: local-storage");
     // The data's own modes keep others out, so the job that reads it must be root; the docs say the same.
-    let yaml = yaml.replace("      name: pvc-addon\n", "      name: pvc-addon\n      jobTemplate: {spec: {securityContext: {runAsUser: 0}}}\n");
+    let yaml = yaml.replace(
+        "      name: pvc-addon\n",
+        "      name: pvc-addon\n      jobTemplate: {spec: {securityContext: {runAsUser: 0}}}\n",
+    );
     stage.apply(&yaml);
     scene.first_backup("near");
     stage.sh(ns, "data-pod", "rm -rf /data/*");
@@ -277,15 +422,39 @@ fn a_paused_configuration_refuses_a_backup_and_says_how_to_go_on() {
     scene.storage();
     scene.volume("data");
     stage.sh(&scene.namespace, "data-pod", "echo x > /data/x");
-    scene.configuration("resting", "{apiGroup: '', kind: PersistentVolumeClaim, name: data}", "pvc-addon", "{}");
+    scene.configuration(
+        "resting",
+        "{apiGroup: '', kind: PersistentVolumeClaim, name: data}",
+        "pvc-addon",
+        "{}",
+    );
     scene.first_backup("resting");
-    let patch = ["patch", "-n", &scene.namespace, "backupconfiguration", "resting", "--type=merge", "-p", r#"{"spec":{"paused":true}}"#];
+    let patch = [
+        "patch",
+        "-n",
+        &scene.namespace,
+        "backupconfiguration",
+        "resting",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"paused":true}}"#,
+    ];
     stage.kubectl(&patch).ok();
-    stage.wait(&scene.namespace, "cronjob", "trigger-resting-daily", "suspended", |c| c["spec"]["suspend"] == true);
+    stage.wait(
+        &scene.namespace,
+        "cronjob",
+        "trigger-resting-daily",
+        "suspended",
+        |c| c["spec"]["suspend"] == true,
+    );
     let said = scene.backup_now("resting");
     assert_eq!(said.code, 7, "{said:?}");
     assert!(said.err.contains("paused"), "{said:?}");
-    assert_eq!(scene.sessions("resting").len(), 1, "nothing may have been created");
+    assert_eq!(
+        scene.sessions("resting").len(),
+        1,
+        "nothing may have been created"
+    );
 }
 
 #[test]
@@ -295,11 +464,27 @@ fn unknown_session_names_are_errors() {
     scene.storage();
     scene.volume("data");
     stage.sh(&scene.namespace, "data-pod", "echo x > /data/x");
-    scene.configuration("known", "{apiGroup: '', kind: PersistentVolumeClaim, name: data}", "pvc-addon", "{}");
+    scene.configuration(
+        "known",
+        "{apiGroup: '', kind: PersistentVolumeClaim, name: data}",
+        "pvc-addon",
+        "{}",
+    );
     scene.first_backup("known");
-    let said = stage.cli(&["backup", "now", "known", "--session", "dayly", "-n", &scene.namespace]);
+    let said = stage.cli(&[
+        "backup",
+        "now",
+        "known",
+        "--session",
+        "dayly",
+        "-n",
+        &scene.namespace,
+    ]);
     assert_ne!(said.code, 0);
-    assert!(said.err.contains("dayly") && said.err.contains("daily"), "the message names the typo and what there is: {said:?}");
+    assert!(
+        said.err.contains("dayly") && said.err.contains("daily"),
+        "the message names the typo and what there is: {said:?}"
+    );
     // The same asked for by hand: the operator refuses it and says why.
     stage.apply(&format!(
         "apiVersion: core.kubestash.com/v1alpha1\nkind: BackupSession\nmetadata: {{name: known-dayly-1, namespace: {}}}\nspec:\n  invoker: {{apiGroup: core.kubestash.com, kind: BackupConfiguration, name: known}}\n  session: dayly\n",

@@ -19,7 +19,8 @@ impl Scene {
     /// The storage Secret, BackupStorage `s3-storage`, RetentionPolicy `keep` and encryption Secret; waits until Ready.
     pub(crate) fn storage(&self) {
         self.storage_with("s3-storage", "Delete", self.prefix());
-        self.stage.wait_phase(&self.namespace, "backupstorage", "s3-storage", "Ready");
+        self.stage
+            .wait_phase(&self.namespace, "backupstorage", "s3-storage", "Ready");
     }
 
     /// The same with a name, a deletion policy and a prefix; does not wait.
@@ -61,7 +62,8 @@ spec:
 
     /// A BackupConfiguration `name` with one session `daily`, repository `<name>-repo` in directory `/<name>`.
     pub(crate) fn configuration(&self, name: &str, target: &str, addon: &str, params: &str) {
-        self.stage.apply(&self.configuration_yaml(name, target, addon, params));
+        self.stage
+            .apply(&self.configuration_yaml(name, target, addon, params));
     }
 
     /// Its YAML: `target` is a flow mapping, `params` one too.
@@ -98,14 +100,24 @@ spec:
 
     /// The initial session of a configuration, once there is one.
     pub(crate) fn initial_session(&self, configuration: &str) -> String {
-        super::stage::eventually(&format!("the first session of {configuration}"), std::time::Duration::from_secs(60), || {
-            self.sessions(configuration).first().map(|s| s["metadata"]["name"].as_str().unwrap().to_owned())
-        })
+        super::stage::eventually(
+            &format!("the first session of {configuration}"),
+            std::time::Duration::from_secs(60),
+            || {
+                self.sessions(configuration)
+                    .first()
+                    .map(|s| s["metadata"]["name"].as_str().unwrap().to_owned())
+            },
+        )
     }
 
     /// The sessions of a configuration, oldest first.
     pub(crate) fn sessions(&self, configuration: &str) -> Vec<Value> {
-        let mut found = self.stage.list(&self.namespace, "backupsession", &format!("kubestash.com/invoker-name={configuration}"));
+        let mut found = self.stage.list(
+            &self.namespace,
+            "backupsession",
+            &format!("kubestash.com/invoker-name={configuration}"),
+        );
         found.sort_by_key(|s| s["metadata"]["name"].as_str().unwrap().to_owned());
         found
     }
@@ -113,9 +125,13 @@ spec:
     /// Waits until a session ended and returns it.
     #[track_caller]
     pub(crate) fn finished(&self, session: &str) -> Value {
-        self.stage.wait(&self.namespace, "backupsession", session, "finished", |s| {
-            matches!(s["status"]["phase"].as_str(), Some("Succeeded" | "Failed" | "Skipped"))
-        })
+        self.stage
+            .wait(&self.namespace, "backupsession", session, "finished", |s| {
+                matches!(
+                    s["status"]["phase"].as_str(),
+                    Some("Succeeded" | "Failed" | "Skipped")
+                )
+            })
     }
 
     /// Runs the first backup of a configuration to its success.
@@ -129,13 +145,31 @@ spec:
 
     /// `backup now NAME --wait`.
     pub(crate) fn backup_now(&self, configuration: &str) -> Said {
-        self.stage.cli(&["backup", "now", configuration, "-n", &self.namespace, "--wait", "--timeout", "2m"])
+        self.stage.cli(&[
+            "backup",
+            "now",
+            configuration,
+            "-n",
+            &self.namespace,
+            "--wait",
+            "--timeout",
+            "2m",
+        ])
     }
 
     /// The Snapshots of a repository, oldest first.
     pub(crate) fn snapshots(&self, repository: &str) -> Vec<Value> {
-        let mut found = self.stage.list(&self.namespace, "snapshots.storage.kubestash.com", &format!("kubestash.com/repo-name={repository}"));
-        found.sort_by_key(|s| s["status"]["snapshotTime"].as_str().unwrap_or_default().to_owned());
+        let mut found = self.stage.list(
+            &self.namespace,
+            "snapshots.storage.kubestash.com",
+            &format!("kubestash.com/repo-name={repository}"),
+        );
+        found.sort_by_key(|s| {
+            s["status"]["snapshotTime"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        });
         found
     }
 
@@ -181,13 +215,31 @@ spec:
   volumes: [{{name: data, persistentVolumeClaim: {{claimName: {name}}}}}]
 "#
         ));
-        self.stage.wait_phase(namespace, "pod", &format!("{name}-pod"), "Running");
+        self.stage
+            .wait_phase(namespace, "pod", &format!("{name}-pod"), "Running");
     }
 
     /// The fingerprint of a directory in a pod.
     pub(crate) fn fingerprint(&self, pod: &str, dir: &str) -> String {
-        let out = self.stage.kubectl(&["exec", "-n", &self.namespace, pod, "--", "sh", "-c", FINGERPRINT, "sh", dir]).ok();
-        assert!(out.lines().count() > 3, "an empty fingerprint proves nothing: {out}");
+        let out = self
+            .stage
+            .kubectl(&[
+                "exec",
+                "-n",
+                &self.namespace,
+                pod,
+                "--",
+                "sh",
+                "-c",
+                FINGERPRINT,
+                "sh",
+                dir,
+            ])
+            .ok();
+        assert!(
+            out.lines().count() > 3,
+            "an empty fingerprint proves nothing: {out}"
+        );
         out
     }
 
@@ -212,7 +264,11 @@ touch -d '2001-02-03 04:05:06' plain deep/er/f2; touch -d '1999-12-31 23:59:58' 
     /// Runs restic itself, beside us, on a component's repository: the independent judge.
     pub(crate) fn restic(&self, directory: &str, component: &str, args: &[&str]) -> Said {
         let s3 = &self.stage.s3;
-        let repository = format!("s3:{}/{BUCKET}/{}/{directory}/repository/v1/daily/{component}", s3.endpoint, self.prefix());
+        let repository = format!(
+            "s3:{}/{BUCKET}/{}/{directory}/repository/v1/daily/{component}",
+            s3.endpoint,
+            self.prefix()
+        );
         let cache = std::env::temp_dir();
         run(
             Command::new("restic")
@@ -232,13 +288,19 @@ touch -d '2001-02-03 04:05:06' plain deep/er/f2; touch -d '1999-12-31 23:59:58' 
     #[track_caller]
     pub(crate) fn judge(&self, directory: &str, component: &str) {
         let said = self.restic(directory, component, &["check", "--read-data"]);
-        assert!(said.code == 0 && said.out.contains("no errors were found"), "{said:?}");
+        assert!(
+            said.code == 0 && said.out.contains("no errors were found"),
+            "{said:?}"
+        );
     }
 }
 
 /// One condition of an object's status.
 pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
+    object["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|c| c["type"] == kind)
 }
 
 /// All messages of an object's status, joined: conditions, components, snapshots.

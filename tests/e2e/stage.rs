@@ -63,7 +63,10 @@ static STAGE: OnceLock<Option<Stage>> = OnceLock::new();
 pub(crate) fn stage() -> Option<&'static Stage> {
     let stage = STAGE.get_or_init(Stage::set_up).as_ref();
     if stage.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "the end-to-end suite must run in CI: make test installs what it needs");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "the end-to-end suite must run in CI: make test installs what it needs"
+        );
         eprintln!("SKIPPED: end to end (needs restic, kubectl and an S3 server: run `make test`)");
     }
     stage
@@ -77,7 +80,11 @@ pub(crate) fn program() -> &'static str {
 /// Runs a program to its end, bounded, with `stdin` given.
 pub(crate) fn run(command: &mut Command, stdin: Option<&str>) -> Said {
     let mut child = command
-        .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdin(if stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -94,7 +101,12 @@ pub(crate) fn run(command: &mut Command, stdin: Option<&str>) -> Said {
 }
 
 fn available(program: &str, arg: &str) -> bool {
-    Command::new(program).arg(arg).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    Command::new(program)
+        .arg(arg)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok()
 }
 
 /// Starts a program that ends when this process does, however that ends.
@@ -118,7 +130,11 @@ fn start_bound_to_us(program: &Path, args: &[&str], log: &Path) {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// Waits for a condition, looking every 100 ms, and fails with what was awaited.
@@ -129,7 +145,10 @@ pub(crate) fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() 
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < limit, "gave up after {limit:?} waiting for {what}");
+        assert!(
+            start.elapsed() < limit,
+            "gave up after {limit:?} waiting for {what}"
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -141,11 +160,18 @@ impl Stage {
             PathBuf::from,
         );
         let external = std::env::var("KUBESTASH_E2E_S3_ENDPOINT").ok();
-        if !available("restic", "version") || !available("kubectl", "version") || (external.is_none() && !server.exists()) {
+        if !available("restic", "version")
+            || !available("kubectl", "version")
+            || (external.is_none() && !server.exists())
+        {
             return None;
         }
         // Kept for the whole run: the sandbox lives in it.
-        let dir = tempfile::Builder::new().prefix("kubestash-e2e-").tempdir().unwrap().keep();
+        let dir = tempfile::Builder::new()
+            .prefix("kubestash-e2e-")
+            .tempdir()
+            .unwrap()
+            .keep();
         let variable = |name: &str, or: &str| std::env::var(name).unwrap_or_else(|_| or.to_owned());
         let s3 = S3 {
             endpoint: external.clone().unwrap_or_else(|| {
@@ -167,16 +193,32 @@ impl Stage {
             );
             state.join("kubeconfig")
         });
-        let stage = Stage { kubeconfig, s3, workload_image: variable("KUBESTASH_E2E_WORKLOAD_IMAGE", "busybox:1"), sandbox };
-        eventually("the API server", Duration::from_secs(60), || (stage.kubectl(&["get", "--raw", "/readyz"]).code == 0).then_some(()));
-        eventually("the S3 server", Duration::from_secs(60), || stage.make_bucket(BUCKET).then_some(()));
+        let stage = Stage {
+            kubeconfig,
+            s3,
+            workload_image: variable("KUBESTASH_E2E_WORKLOAD_IMAGE", "busybox:1"),
+            sandbox,
+        };
+        eventually("the API server", Duration::from_secs(60), || {
+            (stage.kubectl(&["get", "--raw", "/readyz"]).code == 0).then_some(())
+        });
+        eventually("the S3 server", Duration::from_secs(60), || {
+            stage.make_bucket(BUCKET).then_some(())
+        });
         let mut install = vec!["install", "--timeout", "3m"];
         let image = std::env::var("KUBESTASH_E2E_IMAGE").ok();
         if let Some(image) = &image {
             install.extend(["--image", image]);
         }
         let said = stage.cli(&install);
-        assert_eq!(said.code, 0, "install failed (logs in {})\n{}\n{}", dir.display(), said.out, said.err);
+        assert_eq!(
+            said.code,
+            0,
+            "install failed (logs in {})\n{}\n{}",
+            dir.display(),
+            said.out,
+            said.err
+        );
         if let Ok(dir) = std::env::var("KUBESTASH_E2E_PV_DIR") {
             stage.make_volumes(&dir);
         }
@@ -187,8 +229,13 @@ impl Stage {
     /// Makes a bucket by a plain PUT, which test servers take unsigned; real ones have the bucket already.
     pub(crate) fn make_bucket(&self, bucket: &str) -> bool {
         let host = self.s3.endpoint.trim_start_matches("http://");
-        let Ok(mut stream) = std::net::TcpStream::connect(host) else { return self.s3.endpoint.starts_with("https") };
-        let request = format!("PUT /{bucket} HTTP/1.1\r\nHost: {host}\r\nAuthorization: AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/s3/aws4_request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", self.s3.key);
+        let Ok(mut stream) = std::net::TcpStream::connect(host) else {
+            return self.s3.endpoint.starts_with("https");
+        };
+        let request = format!(
+            "PUT /{bucket} HTTP/1.1\r\nHost: {host}\r\nAuthorization: AWS4-HMAC-SHA256 Credential={}/20260101/us-east-1/s3/aws4_request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            self.s3.key
+        );
         stream.write_all(request.as_bytes()).is_ok() && {
             let mut answer = String::new();
             std::io::Read::read_to_string(&mut stream, &mut answer).is_ok() && !answer.is_empty()
@@ -210,24 +257,35 @@ impl Stage {
 
     /// kubectl against the stage.
     pub(crate) fn kubectl(&self, args: &[&str]) -> Said {
-        run(Command::new("kubectl").env("KUBECONFIG", &self.kubeconfig).args(args), None)
+        run(
+            Command::new("kubectl")
+                .env("KUBECONFIG", &self.kubeconfig)
+                .args(args),
+            None,
+        )
     }
 
     /// `kubectl apply -f -`, which must succeed.
     #[track_caller]
     pub(crate) fn apply(&self, yaml: &str) {
-        let said = run(Command::new("kubectl").env("KUBECONFIG", &self.kubeconfig).args(["apply", "-f", "-"]), Some(yaml));
+        let said = run(
+            Command::new("kubectl")
+                .env("KUBECONFIG", &self.kubeconfig)
+                .args(["apply", "-f", "-"]),
+            Some(yaml),
+        );
         assert_eq!(said.code, 0, "{yaml}\n{}{}", said.out, said.err);
-    }
-
-    /// `kubectl apply -f -`, whatever comes of it.
-    pub(crate) fn try_apply(&self, yaml: &str) -> Said {
-        run(Command::new("kubectl").env("KUBECONFIG", &self.kubeconfig).args(["apply", "-f", "-"]), Some(yaml))
     }
 
     /// The plugin against the stage.
     pub(crate) fn cli(&self, args: &[&str]) -> Said {
-        run(Command::new(program()).env("KUBECONFIG", &self.kubeconfig).env("NO_COLOR", "1").args(args), None)
+        run(
+            Command::new(program())
+                .env("KUBECONFIG", &self.kubeconfig)
+                .env("NO_COLOR", "1")
+                .args(args),
+            None,
+        )
     }
 
     /// One object as JSON; `None` when it is not there.
@@ -238,13 +296,25 @@ impl Stage {
 
     /// The items of a list.
     pub(crate) fn list(&self, namespace: &str, kind: &str, selector: &str) -> Vec<Value> {
-        let out = self.kubectl(&["get", "-n", namespace, kind, "-l", selector, "-o", "json"]).ok();
-        serde_json::from_str::<Value>(&out).unwrap()["items"].as_array().unwrap().clone()
+        let out = self
+            .kubectl(&["get", "-n", namespace, kind, "-l", selector, "-o", "json"])
+            .ok();
+        serde_json::from_str::<Value>(&out).unwrap()["items"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 
     /// Waits until an object satisfies a condition; on failure shows the object as it is.
     #[track_caller]
-    pub(crate) fn wait(&self, namespace: &str, kind: &str, name: &str, what: &str, test: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait(
+        &self,
+        namespace: &str,
+        kind: &str,
+        name: &str,
+        what: &str,
+        test: impl Fn(&Value) -> bool,
+    ) -> Value {
         let start = Instant::now();
         loop {
             let object = self.get(namespace, kind, name);
@@ -256,7 +326,8 @@ impl Stage {
             assert!(
                 start.elapsed() < Duration::from_secs(120),
                 "gave up waiting for {kind} {namespace}/{name} to be {what}: {}",
-                object.map_or("not there".to_owned(), |o| serde_json::to_string_pretty(&o).unwrap())
+                object.map_or("not there".to_owned(), |o| serde_json::to_string_pretty(&o)
+                    .unwrap())
             );
             std::thread::sleep(Duration::from_millis(150));
         }
@@ -271,16 +342,24 @@ impl Stage {
     /// Runs a shell script in a pod's first container; it must succeed.
     #[track_caller]
     pub(crate) fn sh(&self, namespace: &str, pod: &str, script: &str) -> String {
-        self.kubectl(&["exec", "-n", namespace, pod, "--", "sh", "-c", script]).ok()
+        self.kubectl(&["exec", "-n", namespace, pod, "--", "sh", "-c", script])
+            .ok()
     }
 
     /// A fresh namespace, and a scenario in it.
     pub(crate) fn scene(&'static self, name: &str) -> Scene {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() % 1_000_000;
+        let stamp = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+            % 1_000_000;
         let namespace = format!("e2e-{name}-{stamp}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         self.kubectl(&["create", "namespace", &namespace]).ok();
-        Scene { stage: self, namespace }
+        Scene {
+            stage: self,
+            namespace,
+        }
     }
 }
 
@@ -294,13 +373,17 @@ impl Drop for Scene {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let mut text = String::new();
-            for kind in ["backupstorage,repository,backupconfiguration,backupsession,snapshots.storage.kubestash.com,restoresession,job,pod,pvc", "events"] {
+            for kind in [
+                "backupstorage,repository,backupconfiguration,backupsession,snapshots.storage.kubestash.com,restoresession,job,pod,pvc",
+                "events",
+            ] {
                 let said = self.stage.kubectl(&["get", "-n", &self.namespace, kind]);
                 let _ = writeln!(text, "{}{}", said.out, said.err);
             }
             eprintln!("---- what was in {} ----\n{text}", self.namespace);
         } else {
-            self.stage.kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
+            self.stage
+                .kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
         }
     }
 }

@@ -54,7 +54,9 @@ impl Picture {
         let entry = self.entry(path, &name, &meta)?;
         self.entries.insert(name, entry);
         if meta.is_dir() {
-            let mut below: Vec<_> = fs::read_dir(path)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+            let mut below: Vec<_> = fs::read_dir(path)?
+                .map(|e| e.map(|e| e.path()))
+                .collect::<Result<_, _>>()?;
             below.sort();
             for child in below {
                 self.visit(root, &child)?;
@@ -67,7 +69,10 @@ impl Picture {
         let link = meta.is_symlink().then(|| fs::read_link(path)).transpose()?;
         let shared = meta.is_file() && meta.nlink() > 1;
         let same_as = shared.then(|| {
-            self.first_names.entry((meta.dev(), meta.ino())).or_insert_with(|| name.clone()).clone()
+            self.first_names
+                .entry((meta.dev(), meta.ino()))
+                .or_insert_with(|| name.clone())
+                .clone()
         });
         Ok(Entry {
             mode: meta.mode(),
@@ -87,11 +92,19 @@ impl Picture {
             let shown = name.display();
             match other.entries.get(name) {
                 None => found.push(format!("{shown}: missing")),
-                Some(now) if now != entry => found.push(format!("{shown}: {}", what_differs(entry, now).join(", "))),
+                Some(now) if now != entry => {
+                    found.push(format!("{shown}: {}", what_differs(entry, now).join(", ")));
+                }
                 Some(_) => {}
             }
         }
-        found.extend(other.entries.keys().filter(|n| !self.entries.contains_key(*n)).map(|n| format!("{}: was not there before", n.display())));
+        found.extend(
+            other
+                .entries
+                .keys()
+                .filter(|n| !self.entries.contains_key(*n))
+                .map(|n| format!("{}: was not there before", n.display())),
+        );
         found.truncate(limit);
         found
     }
@@ -150,7 +163,11 @@ mod tests {
     #[test]
     fn a_tree_equals_itself_and_an_equally_made_one_differs_only_in_times_of_making() {
         let (dir, picture) = tree();
-        assert!(picture.differences(&Picture::of(dir.path()).unwrap(), 10).is_empty());
+        assert!(
+            picture
+                .differences(&Picture::of(dir.path()).unwrap(), 10)
+                .is_empty()
+        );
         assert!(picture.len() > 60);
     }
 
@@ -160,7 +177,9 @@ mod tests {
         let damages: &[(&str, Damage)] = &[
             ("missing", |d| fs::remove_file(d.join("empty")).unwrap()),
             ("was not there", |d| fs::write(d.join("extra"), "x").unwrap()),
-            ("mode", |d| fs::set_permissions(d.join("large.bin"), fs::Permissions::from_mode(0o611)).unwrap()),
+            ("mode", |d| {
+                fs::set_permissions(d.join("large.bin"), fs::Permissions::from_mode(0o611)).unwrap();
+            }),
             ("contents", |d| {
                 let path = d.join("records/01/00/00001.dat");
                 let meta = fs::metadata(&path).unwrap();
@@ -168,11 +187,19 @@ mod tests {
                 bytes[0] ^= 1;
                 fs::write(&path, bytes).unwrap();
                 let times = fs::FileTimes::new().set_modified(meta.modified().unwrap());
-                File::options().append(true).open(&path).unwrap().set_times(times).unwrap();
+                File::options()
+                    .append(true)
+                    .open(&path)
+                    .unwrap()
+                    .set_times(times)
+                    .unwrap();
             }),
             ("time", |d| {
                 let times = fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
-                File::open(d.join("records/01/00/00001.dat")).unwrap().set_times(times).unwrap();
+                File::open(d.join("records/01/00/00001.dat"))
+                    .unwrap()
+                    .set_times(times)
+                    .unwrap();
             }),
             ("link target", |d| {
                 fs::remove_file(d.join("dangling link")).unwrap();

@@ -51,7 +51,10 @@ pub(super) fn fill(root: &Path, count: u32, seed: u64, as_root: bool) -> io::Res
         let mut text = format!("record {n}\n").into_bytes();
         text.extend(noise.bytes(length));
         put(&path, &text, &mut made)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode([0o644, 0o600, 0o755, 0o440, 0o666][n as usize % 5]))?;
+        fs::set_permissions(
+            &path,
+            fs::Permissions::from_mode([0o644, 0o600, 0o755, 0o440, 0o666][n as usize % 5]),
+        )?;
         age(&path, Duration::from_secs(u64::from(n) * 7919 + 1))?;
         if as_root && n % 7 == 0 {
             chown(&path, Some(1000 + n % 11), Some(2000 + n % 3))?;
@@ -111,7 +114,10 @@ fn awkward(root: &Path, noise: &mut Noise, made: &mut Made, as_root: bool) -> io
     for name in names {
         put(&odd.join(OsStr::from_bytes(name)), name, made)?;
     }
-    fs::hard_link(root.join("large.bin"), root.join("odd names/second name of large.bin"))?;
+    fs::hard_link(
+        root.join("large.bin"),
+        root.join("odd names/second name of large.bin"),
+    )?;
     made.files += 1;
     symlink("../large.bin", root.join("odd names/relative link"))?;
     symlink("/nowhere/at/all", root.join("dangling link"))?;

@@ -130,6 +130,11 @@ spec: {{successfulSnapshots: {{last: 5}}, usagePolicy: {{allowedNamespaces: {{fr
             "workload-addon",
             "{paths: /var/lib/shop}"
         ),
-        configuration("documents", "{apiGroup: '', kind: PersistentVolumeClaim, name: documents}", "pvc-addon", "{}"),
+        configuration(
+            "documents",
+            "{apiGroup: '', kind: PersistentVolumeClaim, name: documents}",
+            "pvc-addon",
+            "{}"
+        ),
     )
 }

@@ -10,7 +10,7 @@ mod manifests;
 mod server;
 mod story;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use self::compare::Picture;
@@ -58,7 +58,9 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CliError> {
     let directory = tempfile::Builder::new()
         .prefix("kubestash-demo-")
         .tempdir()
-        .map_err(|e| CliError::new(Exit::Error, "no directory for the demo could be made").cause(e.to_string()))?;
+        .map_err(|e| {
+            CliError::new(Exit::Error, "no directory for the demo could be made").cause(e.to_string())
+        })?;
     let story = Story::new(context, directory.path());
     let result = tell(args, &story, start).await;
     let failed = !matches!(result, Ok(Exit::Ok));
@@ -66,7 +68,9 @@ pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CliError> {
         let kept = directory.keep();
         if failed {
             story.stop_sandbox();
-            context.ui.say(&format!("The sandbox's state and logs are in {}", kept.display()));
+            context
+                .ui
+                .say(&format!("The sandbox's state and logs are in {}", kept.display()));
         }
     } else {
         story.stop_sandbox();
@@ -88,7 +92,10 @@ async fn tell(args: &DemoArgs, story: &Story<'_>, start: Instant) -> Result<Exit
     let _server = storage(story).await?;
     story.chapter("Two backups")?;
     let first = story.first_backups(&["shop", "documents"]).await?;
-    story.line(&format!("the first backups started by themselves and took {}", seconds(first)))?;
+    story.line(&format!(
+        "the first backups started by themselves and took {}",
+        seconds(first)
+    ))?;
     for (volume, seed) in volumes.iter().zip(101..) {
         data::change(&volume.directory, seed).map_err(|e| story.io("changing the data", &e))?;
     }
@@ -108,7 +115,10 @@ async fn tell(args: &DemoArgs, story: &Story<'_>, start: Instant) -> Result<Exit
     let restore = restore.elapsed();
     verdict(story, &volumes, &before, restore, start)?;
     if let Some(differences) = differences(&volumes, &before, story)? {
-        return Err(CliError::new(Exit::Failed, "the restored data differs from what was backed up").cause(differences));
+        return Err(
+            CliError::new(Exit::Failed, "the restored data differs from what was backed up")
+                .cause(differences),
+        );
     }
     what_next(args, story)
 }
@@ -120,8 +130,13 @@ async fn application(args: &DemoArgs, story: &Story<'_>) -> Result<(Vec<Volume>,
     let mut total = data::Made::default();
     for (claim, seed) in CLAIMS.into_iter().zip(1_u64..) {
         let directory = story.volume_directory(claim).await?;
-        let made = data::fill(&directory, args.files, seed * 0x9E37_79B9, nix::unistd::geteuid().is_root())
-            .map_err(|e| story.io("writing the data", &e))?;
+        let made = data::fill(
+            &directory,
+            args.files,
+            seed * 0x9E37_79B9,
+            nix::unistd::geteuid().is_root(),
+        )
+        .map_err(|e| story.io("writing the data", &e))?;
         total.files += made.files;
         total.bytes += made.bytes;
         volumes.push(Volume { claim, directory });
@@ -134,7 +149,10 @@ async fn storage(story: &Story<'_>) -> Result<Option<ObjectServer>, CliError> {
     let server = ObjectServer::start(story.directory()).await;
     let storage = match &server {
         Some(server) => {
-            story.line(&format!("backups go to an S3 server on this computer: {}", server.endpoint()))?;
+            story.line(&format!(
+                "backups go to an S3 server on this computer: {}",
+                server.endpoint()
+            ))?;
             manifests::s3(server.endpoint(), server::BUCKET, server::KEY, server::SECRET)
         }
         None => {
@@ -144,7 +162,9 @@ async fn storage(story: &Story<'_>) -> Result<Option<ObjectServer>, CliError> {
     };
     story.apply("storage.yaml", &storage).await?;
     let password: String = ulid::Ulid::generate().to_string();
-    story.apply("backup.yaml", &manifests::configurations(&password)).await?;
+    story
+        .apply("backup.yaml", &manifests::configurations(&password))
+        .await?;
     Ok(server)
 }
 
@@ -155,10 +175,18 @@ fn pictures(story: &Story<'_>, volumes: &[Volume]) -> Result<Vec<Picture>, CliEr
         .collect()
 }
 
-fn differences(volumes: &[Volume], before: &[Picture], story: &Story<'_>) -> Result<Option<String>, CliError> {
+fn differences(
+    volumes: &[Volume],
+    before: &[Picture],
+    story: &Story<'_>,
+) -> Result<Option<String>, CliError> {
     let mut found = Vec::new();
     for ((volume, then), now) in volumes.iter().zip(before).zip(pictures(story, volumes)?) {
-        found.extend(then.differences(&now, 10).into_iter().map(|d| format!("{}: {d}", volume.claim)));
+        found.extend(
+            then.differences(&now, 10)
+                .into_iter()
+                .map(|d| format!("{}: {d}", volume.claim)),
+        );
     }
     Ok((!found.is_empty()).then(|| found.join("; ")))
 }
@@ -175,8 +203,16 @@ fn verdict(
     for ((volume, then), now) in volumes.iter().zip(before).zip(pictures(story, volumes)?) {
         let differences = then.differences(&now, usize::MAX);
         entries += then.len();
-        let word = if differences.is_empty() { "identical" } else { "DIFFERENT" };
-        story.line(&format!("{:<12} {:>6} files, directories and links: {word}", volume.claim, then.len()))?;
+        let word = if differences.is_empty() {
+            "identical"
+        } else {
+            "DIFFERENT"
+        };
+        story.line(&format!(
+            "{:<12} {:>6} files, directories and links: {word}",
+            volume.claim,
+            then.len()
+        ))?;
     }
     story.line(&format!(
         "compared {entries} entries: bytes, modes, owners, times, links. Restored in {}; everything took {}.",
@@ -196,7 +232,8 @@ fn what_next(args: &DemoArgs, story: &Story<'_>) -> Result<Exit, CliError> {
         ]
     } else {
         &[
-            "kubectl kubestash sandbox demo --keep    # the same, and stays for you to look around".to_owned(),
+            "kubectl kubestash sandbox demo --keep    # the same, and stays for you to look around"
+                .to_owned(),
             "kubectl kubestash sandbox up             # an empty one".to_owned(),
             "kubectl kubestash install                # on your own cluster".to_owned(),
         ]
@@ -209,9 +246,4 @@ fn what_next(args: &DemoArgs, story: &Story<'_>) -> Result<Exit, CliError> {
 
 fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
-}
-
-/// Joins a directory and a name for the places that need text.
-fn text(path: &Path) -> String {
-    path.display().to_string()
 }

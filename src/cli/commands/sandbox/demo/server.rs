@@ -24,7 +24,11 @@ impl ObjectServer {
     /// Starts the server if there is one, and makes the bucket; `None` when there is none or it does not answer in time.
     pub(super) async fn start(logs: &Path) -> Option<Self> {
         let program = std::env::var("KUBESTASH_S3_SERVER").unwrap_or_else(|_| "moto_server".to_owned());
-        let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .ok()?
+            .local_addr()
+            .ok()?
+            .port();
         let log = std::fs::File::create(logs.join("s3.log")).ok()?;
         let child = Command::new(program)
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
@@ -34,8 +38,14 @@ impl ObjectServer {
             .kill_on_drop(true)
             .spawn()
             .ok()?;
-        let server = ObjectServer { endpoint: format!("http://127.0.0.1:{port}"), _child: child };
-        server.make_bucket(Duration::from_secs(30)).await.then_some(server)
+        let server = ObjectServer {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            _child: child,
+        };
+        server
+            .make_bucket(Duration::from_secs(30))
+            .await
+            .then_some(server)
     }
 
     /// Where it listens, as a URL.

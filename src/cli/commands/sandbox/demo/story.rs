@@ -78,17 +78,29 @@ impl<'c> Story<'c> {
 
     /// Types a command of this program, shows what it says, and fails when it fails.
     pub(super) fn run(&self, args: &[&str]) -> Result<(), CliError> {
-        let shown = args.join(" ").replace(&self.sandbox_dir, "DIR").replace(" --dir DIR", "");
+        let shown = args
+            .join(" ")
+            .replace(&self.sandbox_dir, "DIR")
+            .replace(" --dir DIR", "");
         self.command(&format!("kubectl kubestash {shown}"))?;
         let start = Instant::now();
-        let output = self.child(args).output().map_err(|e| self.io("starting this program again", &e))?;
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let output = self
+            .child(args)
+            .output()
+            .map_err(|e| self.io("starting this program again", &e))?;
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         for text in out.lines().chain(err.lines().filter(|l| !l.trim().is_empty())) {
             self.line(&format!("  {text}"))?;
         }
         if !output.status.success() {
-            return Err(CliError::new(Exit::Failed, format!("`kubectl kubestash {shown}` failed in the demo"))
-                .cause(err.lines().last().unwrap_or_default().to_owned()));
+            return Err(CliError::new(
+                Exit::Failed,
+                format!("`kubectl kubestash {shown}` failed in the demo"),
+            )
+            .cause(err.lines().last().unwrap_or_default().to_owned()));
         }
         self.line(&format!("  ({:.1} s)", start.elapsed().as_secs_f64()))
     }
@@ -97,13 +109,19 @@ impl<'c> Story<'c> {
     fn child(&self, args: &[&str]) -> Command {
         let program = std::env::current_exe().unwrap_or_else(|_| "kubectl-kubestash".into());
         let mut command = Command::new(program);
-        command.args(args).env("KUBECONFIG", self.kubeconfig()).env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+            .args(args)
+            .env("KUBECONFIG", self.kubeconfig())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
         command
     }
 
     /// Stops the sandbox if it runs. Nothing is said: at the end of a failed demo there is a better error to read.
     pub(super) fn stop_sandbox(&self) {
-        let _ = self.child(&["sandbox", "down", "--dir", &self.sandbox_dir]).output();
+        let _ = self
+            .child(&["sandbox", "down", "--dir", &self.sandbox_dir])
+            .output();
     }
 
     /// Applies manifests, and keeps them as a file to look at.
@@ -111,19 +129,45 @@ impl<'c> Story<'c> {
         let path = self.directory.join(file);
         std::fs::write(&path, manifests).map_err(|e| self.io("writing a manifest", &e))?;
         self.command(&format!("kubectl apply -f {file}"))?;
-        for object in yaml::from_str_multi::<Value>(manifests).map_err(|e| CliError::new(Exit::Error, e.to_string()))? {
-            let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-            let kind = kinds::of(text("/apiVersion"), text("/kind"))
-                .ok_or_else(|| CliError::new(Exit::Error, format!("the demo applies an unknown kind {}", text("/kind"))))?;
+        for object in
+            yaml::from_str_multi::<Value>(manifests).map_err(|e| CliError::new(Exit::Error, e.to_string()))?
+        {
+            let text = |pointer: &str| {
+                object
+                    .pointer(pointer)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
+            let kind = kinds::of(text("/apiVersion"), text("/kind")).ok_or_else(|| {
+                CliError::new(
+                    Exit::Error,
+                    format!("the demo applies an unknown kind {}", text("/kind")),
+                )
+            })?;
             let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
-            self.cluster().await?.apply(kind, namespace, text("/metadata/name"), &object, ApplyOptions::default()).await?;
+            self.cluster()
+                .await?
+                .apply(
+                    kind,
+                    namespace,
+                    text("/metadata/name"),
+                    &object,
+                    ApplyOptions::default(),
+                )
+                .await?;
         }
         Ok(())
     }
 
     async fn cluster(&self) -> Result<&Cluster, CliError> {
-        let flags = Flags { kubeconfig: Some(self.kubeconfig()), ..Flags::default() };
-        Ok(self.cluster.get_or_try_init(|| async { Cluster::connect(&flags).await }).await?)
+        let flags = Flags {
+            kubeconfig: Some(self.kubeconfig()),
+            ..Flags::default()
+        };
+        Ok(self
+            .cluster
+            .get_or_try_init(|| async { Cluster::connect(&flags).await })
+            .await?)
     }
 
     /// The directory on this computer that a claim's volume is, once it is bound.
@@ -133,8 +177,16 @@ impl<'c> Story<'c> {
         let volumes: Api<PersistentVolume> = Api::all(client);
         self.eventually(&format!("the volume of {claim}"), async || {
             let claim = claims.get_opt(claim).await.ok()??;
-            let volume = volumes.get_opt(claim.spec?.volume_name.as_deref()?).await.ok()??.spec?;
-            volume.host_path.map(|h| h.path).or_else(|| volume.local.map(|l| l.path)).map(PathBuf::from)
+            let volume = volumes
+                .get_opt(claim.spec?.volume_name.as_deref()?)
+                .await
+                .ok()??
+                .spec?;
+            volume
+                .host_path
+                .map(|h| h.path)
+                .or_else(|| volume.local.map(|l| l.path))
+                .map(PathBuf::from)
         })
         .await
     }
@@ -154,7 +206,10 @@ impl<'c> Story<'c> {
                 .await?;
             if phase != "Succeeded" {
                 self.run(&["status", "-n", NAMESPACE])?;
-                return Err(CliError::new(Exit::Failed, format!("the first backup of {name} ended as {phase}")));
+                return Err(CliError::new(
+                    Exit::Failed,
+                    format!("the first backup of {name} ended as {phase}"),
+                ));
             }
         }
         Ok(start.elapsed())
@@ -168,7 +223,10 @@ impl<'c> Story<'c> {
                 return Ok(found);
             }
             if Instant::now() > end {
-                return Err(CliError::new(Exit::TimedOut, format!("the demo gave up waiting for {what} after {PATIENCE:?}")));
+                return Err(CliError::new(
+                    Exit::TimedOut,
+                    format!("the demo gave up waiting for {what} after {PATIENCE:?}"),
+                ));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
