@@ -142,3 +142,37 @@ fn only_output_prints() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Crates that may not come back: a second TLS stack, a second Kubernetes client, unmaintained or unsound YAML.
+const BANNED: &[&str] = &[
+    "aws-lc-rs",
+    "aws-lc-sys",
+    "openssl-sys",
+    "native-tls",
+    "serde_yaml",
+    "serde_yml",
+    "libyml",
+    "backoff",
+    "instant",
+    "atty",
+];
+
+#[test]
+fn one_tls_stack_and_one_kubernetes_client() {
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    let names: Vec<_> = lock
+        .lines()
+        .filter_map(|l| l.strip_prefix("name = "))
+        .map(|n| n.trim_matches('"'))
+        .collect();
+    assert!(names.len() > 100, "the lock file was not understood");
+    let found: Vec<_> = names.iter().filter(|n| BANNED.contains(n)).collect();
+    assert!(found.is_empty(), "banned crates are in the graph: {found:?}");
+    for single in ["kube", "kube-core", "k8s-openapi", "rustls", "jiff"] {
+        assert_eq!(
+            names.iter().filter(|n| **n == single).count(),
+            1,
+            "{single} must be there once"
+        );
+    }
+}
