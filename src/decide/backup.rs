@@ -394,6 +394,7 @@ fn one_job(
         proxy: facts.operator.proxy.clone(),
         memory: BACKUP_MEMORY,
         secret_keys: data.keys().cloned().collect(),
+        without_plan: false,
     };
     planned(&frame, &containers, &plans, data, claims)
 }

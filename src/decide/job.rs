@@ -77,6 +77,8 @@ pub struct JobFrame<'a> {
     pub memory: &'a str,
     /// Entries of the plan Secret that every container sees beside its plan.
     pub secret_keys: Vec<String>,
+    /// The Job needs no plan Secret.
+    pub without_plan: bool,
 }
 
 /// The Job.
@@ -192,12 +194,14 @@ fn container(frame: &JobFrame<'_>, task: &TaskContainer, index: usize) -> Contai
         .iter()
         .cloned()
         .for_each(|mount| mounts.mount(mount));
-    mounts.mount(VolumeMount {
-        name: plan_volume_name(index),
-        mount_path: PLAN_DIR.into(),
-        read_only: Some(true),
-        ..VolumeMount::default()
-    });
+    if !frame.without_plan {
+        mounts.mount(VolumeMount {
+            name: plan_volume_name(index),
+            mount_path: PLAN_DIR.into(),
+            read_only: Some(true),
+            ..VolumeMount::default()
+        });
+    }
     let mut args = task.function.args.clone();
     args.extend(template.args.clone());
     let env_from: Vec<_> = own.env_from.iter().chain(&given.env_from).cloned().collect();
@@ -321,6 +325,9 @@ fn plan_volume_name(index: usize) -> String {
 
 /// One volume per container over the same Secret: each sees its own plan under the one file name.
 fn plan_volumes(frame: &JobFrame<'_>, tasks: &[TaskContainer]) -> Vec<Volume> {
+    if frame.without_plan {
+        return Vec::new();
+    }
     tasks
         .iter()
         .enumerate()

@@ -3,6 +3,7 @@
 pub mod addon;
 pub mod admission;
 pub mod backup;
+pub mod backup_configuration;
 pub mod components;
 pub mod conditions;
 pub mod explain;
@@ -12,6 +13,7 @@ pub mod phases;
 pub mod place;
 pub mod plan;
 pub mod retention;
+pub mod retention_job;
 pub mod schedule;
 pub mod size;
 pub mod target;

@@ -91,7 +91,7 @@ pub fn of_task(
 }
 
 /// The scratch volume, unless the task brings its own.
-fn scratch(out: &mut Volumes) {
+pub(super) fn scratch(out: &mut Volumes) {
     out.volume(Volume {
         name: TMP_VOLUME.into(),
         empty_dir: Some(EmptyDirVolumeSource::default()),

@@ -13,10 +13,14 @@
 pub mod applier;
 #[cfg(unix)]
 pub mod auth_proxy;
+pub mod backup_configuration;
+pub mod backup_session;
 pub mod context;
 pub mod error;
 pub mod events;
+pub mod executor;
 pub mod leader;
+pub mod lookup;
 pub mod metrics;
 pub mod object_metrics;
 pub mod probes;
@@ -86,8 +90,11 @@ pub struct Options {
 }
 
 /// One line per controller: each future runs until the context's stop signal and returns when its reconciles are done.
-fn controllers(_ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
-    vec![]
+fn controllers(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
+    vec![
+        Box::pin(backup_configuration::run(ctx.clone())),
+        Box::pin(backup_session::run(ctx.clone())),
+    ]
 }
 
 /// One line per server that every replica runs, leader or not.

@@ -67,6 +67,53 @@ where
         .predicate_filter(predicates::resource_version, predicates_config())
 }
 
+/// Objects of `K` that were deleted, so that what they were made for can make them again.
+pub fn removed<K>(
+    ctx: &Context,
+    config: watcher::Config,
+) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let api: Api<PartialObjectMeta<K>> = Api::all(ctx.client.clone());
+    watcher(api, config.page_size(500))
+        .default_backoff()
+        .filter_map(|event| {
+            std::future::ready(match event {
+                Ok(watcher::Event::Delete(object)) => Some(Ok(object)),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            })
+        })
+}
+
+/// Objects of `K` as they appear and disappear; changes in between wake nobody. Only their UIDs are kept.
+pub fn existence<K>(
+    ctx: &Context,
+) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let api: Api<PartialObjectMeta<K>> = Api::all(ctx.client.clone());
+    let mut known = std::collections::HashSet::new();
+    watcher(api, watcher::Config::default().page_size(500))
+        .default_backoff()
+        .filter_map(move |event| {
+            let woken = match event {
+                Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                    known.insert(object.uid()).then_some(Ok(object))
+                }
+                Ok(watcher::Event::Delete(object)) => {
+                    known.remove(&object.uid());
+                    Some(Ok(object))
+                }
+                Ok(watcher::Event::Init | watcher::Event::InitDone) => None,
+                Err(error) => Some(Err(error)),
+            };
+            std::future::ready(woken)
+        })
+}
+
 fn predicates_config() -> kube::runtime::PredicateConfig {
     kube::runtime::PredicateConfig::default()
 }
