@@ -219,7 +219,7 @@ mod tests {
     use super::*;
     use crate::{api::config::job_plan::RetentionComponent, decide::plan::tests::facts};
 
-    fn session(name: &str, status: serde_json::Value) -> BackupSession {
+    fn session(name: &str, status: &serde_json::Value) -> BackupSession {
         serde_json::from_value(json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "BackupSession",
             "metadata": {"name": name, "namespace": "demo", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"invoker": {"kind": "BackupConfiguration", "name": "bc"}, "session": "daily"}, "status": status}))
@@ -237,7 +237,7 @@ mod tests {
             documents: vec!["snapshots/old.yaml".into()],
             ..Plan::default()
         };
-        let session = session("bc-daily-17", json!({}));
+        let session = session("bc-daily-17", &json!({}));
         let planned = job(
             &session,
             &Session::default(),
@@ -265,9 +265,9 @@ mod tests {
         let snapshots = |phase: &str| json!([{"name": "s", "repository": "repo", "phase": phase}]);
         let own = session(
             "bc-daily-2",
-            json!({"phase": "Running", "totalSnapshots": 1, "snapshots": snapshots("Succeeded")}),
+            &json!({"phase": "Running", "totalSnapshots": 1, "snapshots": snapshots("Succeeded")}),
         );
-        let other = |name: &str, status| session(name, status);
+        let other = |name: &str, status: serde_json::Value| session(name, &status);
         let writing = other(
             "bc-daily-1",
             json!({"phase": "Running", "totalSnapshots": 1, "snapshots": snapshots("Running")}),
@@ -290,6 +290,6 @@ mod tests {
             blocked_by(&own, &[other("bc-daily-3", cleaning)]).is_none(),
             "and never waits for the younger"
         );
-        assert!(blocked_by(&own, &[own.clone()]).is_none());
+        assert!(blocked_by(&own, std::slice::from_ref(&own)).is_none());
     }
 }

@@ -75,7 +75,7 @@ async fn reconcile(seen: Arc<BackupSession>, ctx: Arc<Context>) -> Result<Action
     }
     let session = ctx.applier.add_finalizer(&session, labels::FINALIZER).await?;
     let mut run = Run::new(ctx, session, Timestamp::now());
-    match steps(&mut run).await? {
+    match Box::pin(steps(&mut run)).await? {
         Step::Done | Step::Wait(None) => Ok(Action::await_change()),
         Step::Wait(Some(after)) => Ok(Action::requeue(after)),
     }
@@ -99,7 +99,7 @@ async fn steps(run: &mut Run) -> Result<Step, Error> {
             .any(|type_| conditions::is_false(&run.status.conditions, type_))
     };
     if !failed_early(run) && !run.executing() {
-        execute::execute(run).await?;
+        Box::pin(execute::execute(run)).await?;
     }
     if run.executing()
         && let Step::Wait(after) = observe::observe(run).await?
@@ -107,7 +107,7 @@ async fn steps(run: &mut Run) -> Result<Step, Error> {
         return Ok(Step::Wait(after));
     }
     if run.executing()
-        && let Step::Wait(after) = retention::apply(run).await?
+        && let Step::Wait(after) = Box::pin(retention::apply(run)).await?
     {
         return Ok(Step::Wait(after));
     }

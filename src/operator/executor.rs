@@ -437,7 +437,7 @@ mod tests {
 
     use super::*;
 
-    fn job(conditions: serde_json::Value) -> Job {
+    fn job(conditions: &serde_json::Value) -> Job {
         serde_json::from_value(json!({"metadata": {"name": "j", "annotations": {"kubestash.com/components": "dump-pod-0,manifest"}},
             "status": {"conditions": conditions}}))
         .unwrap()
@@ -445,24 +445,24 @@ mod tests {
 
     #[test]
     fn a_failed_job_is_finished() {
-        assert_eq!(phase(&job(json!([]))), JobPhase::Active);
+        assert_eq!(phase(&job(&json!([]))), JobPhase::Active);
         assert_eq!(
-            phase(&job(json!([{"type": "Complete", "status": "True"}]))),
+            phase(&job(&json!([{"type": "Complete", "status": "True"}]))),
             JobPhase::Succeeded
         );
         assert_eq!(
-            phase(&job(json!([{"type": "FailureTarget", "status": "True"}]))),
+            phase(&job(&json!([{"type": "FailureTarget", "status": "True"}]))),
             JobPhase::Active
         );
         assert_eq!(
-            phase(&job(json!([{"type": "Failed", "status": "True"}]))),
+            phase(&job(&json!([{"type": "Failed", "status": "True"}]))),
             JobPhase::Failed
         );
     }
 
     #[test]
     fn a_component_finds_its_job() {
-        let jobs = [job(json!([]))];
+        let jobs = [job(&json!([]))];
         assert!(job_of(&jobs, "manifest").is_some());
         assert!(job_of(&jobs, "dump-pod-1").is_none());
     }
@@ -476,7 +476,7 @@ mod tests {
         )
         .unwrap();
         let failed = job(
-            json!([{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "m"}]),
+            &json!([{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "m"}]),
         );
         assert!(why(&failed, &[pod]).contains("exited with 137. Reason: OOMKilled"));
         assert!(why(&failed, &[]).contains("pod is gone. Reason: BackoffLimitExceeded m"));

@@ -52,9 +52,9 @@ where
     if name.is_empty() {
         return Ok(None);
     }
-    Ok(Api::<K>::namespaced(client.clone(), namespace)
-        .get_opt(name)
-        .await?)
+    // Boxed, as every call is made from large reconciles.
+    let api = Api::<K>::namespaced(client.clone(), namespace);
+    Ok(Box::pin(api.get_opt(name)).await?)
 }
 
 /// All objects that `params` select, page by page to the end.
@@ -68,7 +68,7 @@ where
     let mut params = params.limit(PAGE);
     let mut all = Vec::new();
     loop {
-        let page = api.list(&params).await?;
+        let page = Box::pin(api.list(&params)).await?;
         all.extend(page.items);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),

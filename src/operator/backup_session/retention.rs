@@ -69,7 +69,7 @@ pub(super) async fn apply(run: &mut Run) -> Result<Step, Error> {
     match jobs.first() {
         Some(job) if executor::phase(job) == JobPhase::Active => watch(run, job).await,
         Some(job) => conclude(run, job).await.map(|()| Step::Done),
-        None => begin(run).await,
+        None => Box::pin(begin(run)).await,
     }
 }
 
@@ -142,9 +142,9 @@ async fn begin(run: &mut Run) -> Result<Step, Error> {
     };
     let mut planned = Vec::new();
     for entry in run.status.retention_policy.clone() {
-        match plan(run, &entry).await? {
+        match Box::pin(plan(run, &entry)).await? {
             Ok(one) => planned.push(one),
-            Err(why) => set(run, &entry.repository, Some(why)),
+            Err(why) => set(run, &entry.repository, Some(&why)),
         }
     }
     for (facts, plan) in planned.iter().filter(|(_, plan)| !retention_job::needs_job(plan)) {
@@ -200,7 +200,13 @@ async fn plan(
     let (client, namespace) = (&run.ctx.client, run.namespace());
     let policy_ref = entry.ref_.clone().unwrap_or_default();
     let place = policy_ref.namespace_or(&namespace).to_owned();
-    let facts = lookup::repository(client, &namespace, &entry.repository, None, &namespace);
+    let facts = Box::pin(lookup::repository(
+        client,
+        &namespace,
+        &entry.repository,
+        None,
+        &namespace,
+    ));
     let policy = lookup::get::<RetentionPolicy>(client, &place, &policy_ref.name);
     let (facts, policy) = try_join(facts, policy).await?;
     let facts = match facts {
@@ -309,7 +315,7 @@ async fn conclude(run: &mut Run, job: &Job) -> Result<(), Error> {
         {
             let_go(run, &object, &work, true).await?;
         }
-        set(run, &repository, error);
+        set(run, &repository, error.as_deref());
     }
     // Entries that no Job was for were settled when it was made.
     for entry in &mut run.status.retention_policy {
@@ -356,7 +362,7 @@ async fn let_go(run: &Run, repository: &Repository, work: &Work, forgotten: bool
 }
 
 /// Settles one Repository's entry.
-fn set(run: &mut Run, repository: &str, error: Option<String>) {
+fn set(run: &mut Run, repository: &str, error: Option<&str>) {
     for entry in run
         .status
         .retention_policy
@@ -367,7 +373,7 @@ fn set(run: &mut Run, repository: &str, error: Option<String>) {
             Some(_) => RetentionPolicyApplyPhase::FailedToApply,
             None => RetentionPolicyApplyPhase::Applied,
         });
-        entry.error.clone_from(&error);
+        entry.error = error.map(str::to_owned);
     }
 }
 
