@@ -14,6 +14,7 @@ pub mod kubelet;
 pub mod node;
 mod object;
 mod patch;
+mod proto;
 mod request;
 mod rules;
 mod schema;

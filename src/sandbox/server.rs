@@ -53,6 +53,14 @@ pub(crate) struct Api {
 }
 
 impl Api {
+    /// The node, once there is one.
+    pub(crate) fn kubelet(&self) -> Option<Arc<dyn Kubelet>> {
+        self.kubelet
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Stores a new object and draws the server's own conclusions from it.
     pub(crate) fn commit_create(
         &self,

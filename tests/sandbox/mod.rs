@@ -1,3 +1,5 @@
 //! The sandbox as its users meet it: through kube's client and through the real kubectl.
 
 mod client;
+mod kubectl;
+mod streams;

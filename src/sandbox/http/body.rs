@@ -8,6 +8,7 @@ use http::{HeaderMap, Request, header};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::sandbox::proto;
 use crate::sandbox::status::{ApiError, ApiResult};
 
 /// Objects larger than this are refused, as etcd would refuse them (a little earlier).
@@ -53,9 +54,17 @@ pub(crate) async fn object(request: Request<Body>) -> ApiResult<Decoded> {
     match media.as_str() {
         "application/json" | "text/plain" | "" => json(&bytes),
         "application/yaml" | "text/yaml" => yaml(&bytes),
-        "application/vnd.kubernetes.protobuf" => Err(ApiError::unsupported_media_type(
-            "protobuf is not read here; send application/json",
-        )),
+        "application/vnd.kubernetes.protobuf" => {
+            let value = proto::decode(&bytes).map_err(|e| {
+                ApiError::unsupported_media_type(format!(
+                    "the body of the request was in protobuf and could not be read ({e}); send application/json"
+                ))
+            })?;
+            Ok(Decoded {
+                value,
+                duplicates: Vec::new(),
+            })
+        }
         other => Err(ApiError::unsupported_media_type(format!(
             "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf (got {other})"
         ))),

@@ -3,9 +3,11 @@
 pub(crate) mod body;
 mod change;
 mod discovery;
+mod openapi;
 mod read;
 pub(crate) mod respond;
 mod scale;
+mod streams;
 mod subresources;
 mod watch;
 
@@ -104,6 +106,7 @@ fn other(exchange: &Exchange) -> ApiResult<Response<Body>> {
         "" => Ok(respond::json(
             &serde_json::json!({"paths": ["/api", "/apis", "/healthz", "/openapi/v3", "/version"]}),
         )),
+        _ if path.starts_with("/openapi/") => openapi::serve(exchange, path),
         _ if path.starts_with("/api/") || path.starts_with("/apis/") => discovery::group(exchange),
         _ => Err(ApiError::no_such_resource()),
     }
@@ -130,6 +133,7 @@ async fn resource(exchange: Exchange) -> ApiResult<Response<Body>> {
         "" => main(exchange, resource).await,
         "status" if resource.status => main(exchange, resource).await,
         "scale" if resource.scale.is_some() => scale::serve(exchange, resource).await,
+        "log" | "exec" | "portforward" if resource.is("", "Pod") => streams::serve(exchange).await,
         _ => subresources::serve(exchange, resource).await,
     }?;
     respond::warn(&mut response, deprecation.as_slice());
