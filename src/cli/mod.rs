@@ -8,6 +8,10 @@ pub mod commands;
 pub mod complete;
 pub mod context;
 pub mod error;
+pub mod follow;
+pub mod names;
+pub mod report;
+pub mod views;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod flags;
 pub mod kinds;
 mod list;
+pub mod logs;
 
 use std::time::Duration;
 

@@ -1,6 +1,10 @@
 //! The commands, one file each (a group of commands is a folder).
 
+pub mod backup;
 pub mod completion;
+pub mod logs;
+pub mod restore;
+pub mod snapshot;
 pub mod version;
 
 use super::context::Context;
@@ -13,6 +17,10 @@ use super::error::{CliError, Exit};
     reason = "the help text of a command is the doc comment of its arguments"
 )]
 pub enum Command {
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
+    Snapshot(snapshot::SnapshotArgs),
+    Logs(logs::LogsArgs),
     #[command(display_order = 90)]
     Completion(completion::CompletionArgs),
     #[command(display_order = 91)]
@@ -25,7 +33,19 @@ pub enum Command {
 /// What the command could not do.
 pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     match command {
+        Command::Backup(args) => backup::run(args, context).await,
+        Command::Restore(args) => restore::run(args, context).await,
+        Command::Snapshot(args) => snapshot::run(args, context).await,
+        Command::Logs(args) => logs::run(args, context).await,
         Command::Completion(args) => completion::run(args, context),
         Command::Version(args) => version::run(args, context).await,
+    }
+}
+
+/// What a list without entries says.
+fn nothing(what: &str, namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!("No {what} in namespace {namespace}."),
+        None => format!("No {what} in any namespace."),
     }
 }

@@ -1,0 +1,104 @@
+//! `restore`: a RestoreSession from a BackupConfiguration or a Snapshot, checked before it is created: the Snapshot
+//! exists and succeeded, has the components, the target is there, the Addon has the task.
+
+mod plan;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use self::plan::Plan;
+use crate::cli::commands::logs::{self, Sink};
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::{follow, names, report};
+use crate::cluster::kinds;
+use crate::output::format::Format;
+use crate::output::human;
+
+/// Restore from a Snapshot, the latest by default
+///
+/// The data goes back to what was backed up, unless --target names something else.
+///
+/// Examples:
+///   kubectl kubestash restore sample-backup --wait
+///   kubectl kubestash restore bc/sample-backup --snapshot s3-repo-sample-backup-daily-1700000000
+///   kubectl kubestash restore snapshot/s3-repo-sample-backup-daily-1700000000 --target pvc/other --wait --logs
+///   kubectl kubestash restore sample-backup --components dump-pod-0
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct RestoreArgs {
+    /// What to restore from: a BackupConfiguration (NAME or bc/NAME) or a Snapshot (NAME or snapshot/NAME)
+    #[arg(value_name = "BACKUPCONFIGURATION|SNAPSHOT")]
+    source: String,
+    /// The Snapshot of the BackupConfiguration to restore
+    #[arg(long, value_name = "NAME", default_value = plan::LATEST)]
+    snapshot: String,
+    /// The Repository to restore from, where the BackupConfiguration has several
+    #[arg(long, visible_alias = "repository", value_name = "NAME")]
+    repo: Option<String>,
+    /// What to restore into: pvc/NAME, deployment/NAME, statefulset/NAME or daemonset/NAME
+    #[arg(long, value_name = "KIND/NAME")]
+    target: Option<String>,
+    /// Namespace of the target, where it is another one
+    #[arg(long, value_name = "NAMESPACE", requires = "target")]
+    target_namespace: Option<String>,
+    /// Component to restore; may be repeated; all by default
+    #[arg(long, visible_alias = "component", value_name = "NAME", value_delimiter = ',')]
+    components: Vec<String>,
+    /// Name of the RestoreSession to create
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Wait until it has ended, and end with a code that says how
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, default_value = "30m")]
+    timeout: Duration,
+    /// Show the logs of its pods meanwhile (implies --wait)
+    #[arg(long)]
+    logs: bool,
+    /// Form of the output: table, wide, json, yaml, name, jsonpath=… or custom-columns=…
+    #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse, default_value = "table")]
+    output: Format,
+}
+
+/// Creates the RestoreSession and, if asked to, waits for its end.
+///
+/// # Errors
+/// When source, Snapshot, components, target or task do not exist, or the API server refuses.
+pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError> {
+    let source = names::parse(&args.source, &[&kinds::BACKUP_CONFIGURATION, &kinds::SNAPSHOT])?;
+    let namespace = context.namespace().await?;
+    let cluster = context.cluster().await?;
+    let plan = Plan::make(args, cluster, namespace, source).await?;
+    let object = plan.object(args, namespace, context.now);
+    let created = cluster.create(&kinds::RESTORE_SESSION, Some(namespace), &object).await?;
+    let name = created.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    context.ui.say(&plan.describe(context.now));
+    if !args.wait && !args.logs {
+        report::created(context, &args.output, vec![created])?;
+        context.ui.say(&format!("Follow it with `kubectl kubestash logs restoresession/{name} -f -n {namespace}`."));
+        return Ok(Exit::Ok);
+    }
+    let progress = context.ui.progress();
+    let followed = follow::restore(cluster, namespace, &name, Some(&progress));
+    let ended = async {
+        if args.logs {
+            let target = logs::Target::restore(namespace, &name).also_in(&plan.target.namespace);
+            logs::while_running(cluster, &target, Sink::Talk(&progress), followed).await
+        } else {
+            followed.await
+        }
+    };
+    let outcome = match tokio::time::timeout(args.timeout, ended).await {
+        Ok(outcome) => outcome?,
+        Err(_) => {
+            let limit = human::go_duration(args.timeout);
+            return Err(CliError::new(Exit::TimedOut, format!("{name} did not end within {limit}, and goes on"))
+                .hint(format!("`kubectl kubestash logs restoresession/{name} -f -n {namespace}` follows it")));
+        }
+    };
+    drop(progress);
+    report::ended(context, cluster, namespace, &kinds::RESTORE_SESSION, &args.output, &[outcome]).await
+}

@@ -1,0 +1,55 @@
+//! Objects as kubectl users type them: `NAME`, `kind/NAME`, `short/NAME`, `plural.group/NAME`.
+
+use super::error::CliError;
+use crate::cluster::{Kind, kinds};
+
+/// A name, with the kind where one was typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named<'t> {
+    /// The kind that was typed.
+    pub kind: Option<&'static Kind>,
+    /// The name.
+    pub name: &'t str,
+}
+
+/// Reads what was typed; the kind must be one of those that the command works on.
+///
+/// # Errors
+/// A usage error for an empty name or another kind.
+pub fn parse<'t>(typed: &'t str, allowed: &[&'static Kind]) -> Result<Named<'t>, CliError> {
+    let (word, name) = match typed.split_once('/') {
+        Some((word, name)) => (Some(word), name),
+        None => (None, typed),
+    };
+    if name.is_empty() || name.contains('/') {
+        return Err(CliError::usage(format!("{typed:?} is no name of an object")));
+    }
+    let Some(word) = word else {
+        return Ok(Named { kind: None, name });
+    };
+    match kinds::called(word, allowed) {
+        Some(kind) => Ok(Named { kind: Some(kind), name }),
+        None => {
+            let known: Vec<&str> = allowed.iter().map(|k| k.kind).collect();
+            Err(CliError::usage(format!("{typed:?}: this command works on {}", known.join(", "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::kinds::{BACKUP_CONFIGURATION, SNAPSHOT};
+
+    #[test]
+    fn names_are_read_as_kubectl_reads_them() {
+        let allowed = [&BACKUP_CONFIGURATION, &SNAPSHOT];
+        assert_eq!(parse("a", &allowed).unwrap(), Named { kind: None, name: "a" });
+        for typed in ["bc/a", "BackupConfiguration/a", "backupconfigurations.core.kubestash.com/a"] {
+            assert_eq!(parse(typed, &allowed).unwrap().kind, Some(&BACKUP_CONFIGURATION), "{typed}");
+        }
+        for typed in ["", "bc/", "pod/a", "bc/a/b"] {
+            assert!(parse(typed, &allowed).is_err(), "{typed}");
+        }
+    }
+}
