@@ -306,7 +306,9 @@ mod tests {
         assert_eq!(restored("Succeeded", &json!({})).exit(), Exit::Ok);
         assert_eq!(restored("Failed", &json!({})).exit(), Exit::Failed);
         assert_eq!(restored("Invalid", &json!({})).exit(), Exit::Failed);
-        let part = restored("Failed", &json!({"a": {"phase": "Succeeded"}, "b": {"phase": "Failed", "error": "disk full"}}),
+        let part = restored(
+            "Failed",
+            &json!({"a": {"phase": "Succeeded"}, "b": {"phase": "Failed", "error": "disk full"}}),
         );
         assert_eq!(part.exit(), Exit::Partial);
         assert_eq!(part.causes, ["component b: disk full", "no such task"]);

@@ -28,10 +28,16 @@ pub fn parse<'t>(typed: &'t str, allowed: &[&'static Kind]) -> Result<Named<'t>,
         return Ok(Named { kind: None, name });
     };
     match kinds::called(word, allowed) {
-        Some(kind) => Ok(Named { kind: Some(kind), name }),
+        Some(kind) => Ok(Named {
+            kind: Some(kind),
+            name,
+        }),
         None => {
             let known: Vec<&str> = allowed.iter().map(|k| k.kind).collect();
-            Err(CliError::usage(format!("{typed:?}: this command works on {}", known.join(", "))))
+            Err(CliError::usage(format!(
+                "{typed:?}: this command works on {}",
+                known.join(", ")
+            )))
         }
     }
 }
@@ -44,9 +50,23 @@ mod tests {
     #[test]
     fn names_are_read_as_kubectl_reads_them() {
         let allowed = [&BACKUP_CONFIGURATION, &SNAPSHOT];
-        assert_eq!(parse("a", &allowed).unwrap(), Named { kind: None, name: "a" });
-        for typed in ["bc/a", "BackupConfiguration/a", "backupconfigurations.core.kubestash.com/a"] {
-            assert_eq!(parse(typed, &allowed).unwrap().kind, Some(&BACKUP_CONFIGURATION), "{typed}");
+        assert_eq!(
+            parse("a", &allowed).unwrap(),
+            Named {
+                kind: None,
+                name: "a"
+            }
+        );
+        for typed in [
+            "bc/a",
+            "BackupConfiguration/a",
+            "backupconfigurations.core.kubestash.com/a",
+        ] {
+            assert_eq!(
+                parse(typed, &allowed).unwrap().kind,
+                Some(&BACKUP_CONFIGURATION),
+                "{typed}"
+            );
         }
         for typed in ["", "bc/", "pod/a", "bc/a/b"] {
             assert!(parse(typed, &allowed).is_err(), "{typed}");

@@ -16,7 +16,9 @@ use crate::output::table::Table;
 pub fn created(context: &Context, format: &Format, objects: Vec<Value>) -> Result<(), CliError> {
     if format.is_table() {
         for object in &objects {
-            context.ui.line(&format!("{} created", crate::output::format::name(object)))?;
+            context
+                .ui
+                .line(&format!("{} created", crate::output::format::name(object)))?;
         }
         return Ok(());
     }
@@ -40,7 +42,9 @@ pub async fn ended(
             .iter()
             .map(|o| vec![o.name.clone(), o.phase.clone(), o.duration.clone()])
             .collect();
-        context.ui.data(&Table::new(["NAME", "PHASE", "DURATION"]).page(&rows))?;
+        context
+            .ui
+            .data(&Table::new(["NAME", "PHASE", "DURATION"]).page(&rows))?;
     } else {
         let mut objects = Vec::new();
         for outcome in outcomes {
@@ -66,9 +70,20 @@ pub fn explain(context: &Context, namespace: &str, outcome: &Outcome) {
         _ => "failed",
     };
     let kind = outcome.kind.to_lowercase();
-    let hints = [format!("`kubectl kubestash logs {kind}/{} -n {namespace}` shows what its pods said", outcome.name)];
-    let hints = if outcome.phase == "Skipped" { &hints[..0] } else { &hints[..] };
-    context.ui.error(&format!("{} {} {ended}.", outcome.kind, outcome.name), &outcome.causes, hints);
+    let hints = [format!(
+        "`kubectl kubestash logs {kind}/{} -n {namespace}` shows what its pods said",
+        outcome.name
+    )];
+    let hints = if outcome.phase == "Skipped" {
+        &hints[..0]
+    } else {
+        &hints[..]
+    };
+    context.ui.error(
+        &format!("{} {} {ended}.", outcome.kind, outcome.name),
+        &outcome.causes,
+        hints,
+    );
 }
 
 /// One code for several sessions: some well and some not is a part; otherwise the first that is not well counts.
@@ -111,7 +126,10 @@ mod tests {
     #[test]
     fn several_ends_have_one_code() {
         assert_eq!(together(&[outcome("Succeeded"), outcome("Succeeded")]), Exit::Ok);
-        assert_eq!(together(&[outcome("Succeeded"), outcome("Failed")]), Exit::Partial);
+        assert_eq!(
+            together(&[outcome("Succeeded"), outcome("Failed")]),
+            Exit::Partial
+        );
         assert_eq!(together(&[outcome("Failed"), outcome("Skipped")]), Exit::Failed);
         assert_eq!(together(&[outcome("Skipped")]), Exit::Precondition);
     }

@@ -44,7 +44,6 @@ pub struct LogsArgs {
 /// Whose logs are read.
 #[derive(Debug, Clone)]
 pub struct Target {
-    kind: &'static Kind,
     namespace: String,
     name: String,
     namespaces: BTreeSet<String>,
@@ -53,17 +52,16 @@ pub struct Target {
 impl Target {
     /// The pods of a BackupSession.
     pub fn backup(namespace: &str, name: &str) -> Self {
-        Target::new(&kinds::BACKUP_SESSION, namespace, name)
+        Target::new(namespace, name)
     }
 
     /// The pods of a RestoreSession.
     pub fn restore(namespace: &str, name: &str) -> Self {
-        Target::new(&kinds::RESTORE_SESSION, namespace, name)
+        Target::new(namespace, name)
     }
 
-    fn new(kind: &'static Kind, namespace: &str, name: &str) -> Self {
+    fn new(namespace: &str, name: &str) -> Self {
         Target {
-            kind,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             namespaces: BTreeSet::from([namespace.to_owned()]),
@@ -113,12 +111,29 @@ impl Sink<'_, '_> {
     fn write(self, line: &Line) -> Result<(), CliError> {
         match self {
             Sink::Talk(progress) => {
-                progress.say(&format!("[{}/{}] {}", line.source, line.container, readable(&line.text)));
+                progress.say(&format!(
+                    "[{}/{}] {}",
+                    line.source,
+                    line.container,
+                    readable(&line.text)
+                ));
                 Ok(())
             }
-            Sink::Data { progress, raw, prefix } => {
-                let text = if raw { line.text.clone() } else { readable(&line.text) };
-                let text = if prefix { format!("[{}/{}] {text}", line.source, line.container) } else { text };
+            Sink::Data {
+                progress,
+                raw,
+                prefix,
+            } => {
+                let text = if raw {
+                    line.text.clone()
+                } else {
+                    readable(&line.text)
+                };
+                let text = if prefix {
+                    format!("[{}/{}] {text}", line.source, line.container)
+                } else {
+                    text
+                };
                 Ok(progress.line(&text)?)
             }
         }
@@ -175,10 +190,16 @@ pub async fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
     let (kind, object) = find(cluster, namespace, named).await?;
-    let target = Target::new(kind, namespace, named.name);
-    let target = target_namespaces(&object).into_iter().fold(target, |t, n| t.also_in(&n));
+    let target = Target::new(namespace, named.name);
+    let target = target_namespaces(&object)
+        .into_iter()
+        .fold(target, |t, n| t.also_in(&n));
     let progress = context.ui.progress();
-    let sink = Sink::Data { progress: &progress, raw: args.raw, prefix: !args.no_prefix };
+    let sink = Sink::Data {
+        progress: &progress,
+        raw: args.raw,
+        prefix: !args.no_prefix,
+    };
     if args.follow {
         let outcome = if kind == &kinds::BACKUP_SESSION {
             let followed = follow::backup(cluster, namespace, named.name, Some(&progress));
@@ -219,10 +240,14 @@ async fn find(
     }
     let what = match tried {
         [only] => format!("{} {} in namespace {namespace}", only.kind, named.name),
-        _ => format!("BackupSession or RestoreSession {} in namespace {namespace}", named.name),
+        _ => format!(
+            "BackupSession or RestoreSession {} in namespace {namespace}",
+            named.name
+        ),
     };
-    Err(CliError::from(Error::NotFound { what })
-        .hint(format!("`kubectl kubestash backup list -n {namespace}` lists the backups that ran")))
+    Err(CliError::from(Error::NotFound { what }).hint(format!(
+        "`kubectl kubestash backup list -n {namespace}` lists the backups that ran"
+    )))
 }
 
 fn target_namespaces(object: &Value) -> Vec<String> {
@@ -236,8 +261,14 @@ fn target_namespaces(object: &Value) -> Vec<String> {
 /// Says how a session ended, where that is not simply well.
 fn conclude(context: &Context, namespace: &str, outcome: &Outcome) {
     if outcome.exit() == Exit::Ok {
-        let took = if outcome.duration.is_empty() { String::new() } else { format!(" in {}", outcome.duration) };
-        context.ui.say(&format!("{} {} succeeded{took}.", outcome.kind, outcome.name));
+        let took = if outcome.duration.is_empty() {
+            String::new()
+        } else {
+            format!(" in {}", outcome.duration)
+        };
+        context
+            .ui
+            .say(&format!("{} {} succeeded{took}.", outcome.kind, outcome.name));
     } else {
         report::explain(context, namespace, outcome);
     }
@@ -252,7 +283,8 @@ async fn stored(
     object: Value,
     lines: usize,
 ) -> Result<(), CliError> {
-    let unread = |e: serde_json::Error| CliError::new(Exit::Error, "the session cannot be read").cause(e.to_string());
+    let unread =
+        |e: serde_json::Error| CliError::new(Exit::Error, "the session cannot be read").cause(e.to_string());
     let (state, outcome) = if kind == &kinds::BACKUP_SESSION {
         let session: BackupSession = serde_json::from_value(object).map_err(unread)?;
         let outcome = follow::backup_outcome(cluster, namespace, &session).await?;
@@ -261,15 +293,24 @@ async fn stored(
         let session: RestoreSession = serde_json::from_value(object).map_err(unread)?;
         (follow::restore_state(&session), follow::restore_outcome(&session))
     };
-    let ended = matches!(outcome.phase.as_str(), "Succeeded" | "Failed" | "Skipped" | "Invalid");
+    let ended = matches!(
+        outcome.phase.as_str(),
+        "Succeeded" | "Failed" | "Skipped" | "Invalid"
+    );
     if !ended {
         if lines == 0 {
-            context.ui.say(&format!("No pod of {} has begun yet: {state}. -f waits for it.", outcome.name));
+            context.ui.say(&format!(
+                "No pod of {} has begun yet: {state}. -f waits for it.",
+                outcome.name
+            ));
         }
         return Ok(());
     }
     if lines == 0 {
-        context.ui.say(&format!("The pods of {} are gone; this is what its status has kept.", outcome.name));
+        context.ui.say(&format!(
+            "The pods of {} are gone; this is what its status has kept.",
+            outcome.name
+        ));
         for cause in &outcome.causes {
             for line in cause.lines() {
                 context.ui.line(&printable(line))?;
@@ -280,7 +321,9 @@ async fn stored(
     if lines > 0 || outcome.exit() == Exit::Ok {
         conclude(context, namespace, &outcome);
     } else {
-        context.ui.say(&format!("{} {}: {}.", outcome.kind, outcome.name, outcome.phase));
+        context
+            .ui
+            .say(&format!("{} {}: {}.", outcome.kind, outcome.name, outcome.phase));
     }
     Ok(())
 }
@@ -291,14 +334,24 @@ fn readable(text: &str) -> String {
     let Ok(Value::Object(mut fields)) = serde_json::from_str::<Value>(text) else {
         return printable(text);
     };
-    let Some(message) = fields.remove("message").and_then(|m| m.as_str().map(str::to_owned)) else {
+    let Some(message) = fields
+        .remove("message")
+        .and_then(|m| m.as_str().map(str::to_owned))
+    else {
         return printable(text);
     };
-    let level = fields.remove("level").and_then(|l| l.as_str().map(str::to_owned)).unwrap_or_default();
+    let level = fields
+        .remove("level")
+        .and_then(|l| l.as_str().map(str::to_owned))
+        .unwrap_or_default();
     for noise in ["timestamp", "target", "span", "spans", "threadId"] {
         fields.remove(noise);
     }
-    let mut line = if level.is_empty() || level == "INFO" { message } else { format!("{level} {message}") };
+    let mut line = if level.is_empty() || level == "INFO" {
+        message
+    } else {
+        format!("{level} {message}")
+    };
     for (key, value) in fields {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         line.push_str(&format!(" {key}={value}"));
@@ -322,7 +375,10 @@ mod tests {
     #[test]
     fn pods_are_found_by_the_session_they_work_for() {
         let target = Target::backup("demo", "b-1").also_in("apps").also_in("");
-        assert_eq!(target.pods().labels, "kubestash.com/invoker-name=b-1,kubestash.com/invoker-namespace=demo");
+        assert_eq!(
+            target.pods().labels,
+            "kubestash.com/invoker-name=b-1,kubestash.com/invoker-namespace=demo"
+        );
         assert_eq!(target.pods().namespaces.len(), 2);
     }
 }

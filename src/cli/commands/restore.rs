@@ -73,12 +73,20 @@ pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError
     let cluster = context.cluster().await?;
     let plan = Plan::make(args, cluster, namespace, source).await?;
     let object = plan.object(args, namespace, context.now);
-    let created = cluster.create(&kinds::RESTORE_SESSION, Some(namespace), &object).await?;
-    let name = created.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let created = cluster
+        .create(&kinds::RESTORE_SESSION, Some(namespace), &object)
+        .await?;
+    let name = created
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     context.ui.say(&plan.describe(context.now));
     if !args.wait && !args.logs {
         report::created(context, &args.output, vec![created])?;
-        context.ui.say(&format!("Follow it with `kubectl kubestash logs restoresession/{name} -f -n {namespace}`."));
+        context.ui.say(&format!(
+            "Follow it with `kubectl kubestash logs restoresession/{name} -f -n {namespace}`."
+        ));
         return Ok(Exit::Ok);
     }
     let progress = context.ui.progress();
@@ -95,10 +103,23 @@ pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError
         Ok(outcome) => outcome?,
         Err(_) => {
             let limit = human::go_duration(args.timeout);
-            return Err(CliError::new(Exit::TimedOut, format!("{name} did not end within {limit}, and goes on"))
-                .hint(format!("`kubectl kubestash logs restoresession/{name} -f -n {namespace}` follows it")));
+            return Err(CliError::new(
+                Exit::TimedOut,
+                format!("{name} did not end within {limit}, and goes on"),
+            )
+            .hint(format!(
+                "`kubectl kubestash logs restoresession/{name} -f -n {namespace}` follows it"
+            )));
         }
     };
     drop(progress);
-    report::ended(context, cluster, namespace, &kinds::RESTORE_SESSION, &args.output, &[outcome]).await
+    report::ended(
+        context,
+        cluster,
+        namespace,
+        &kinds::RESTORE_SESSION,
+        &args.output,
+        &[outcome],
+    )
+    .await
 }

@@ -50,25 +50,38 @@ pub async fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
         fields: None,
     };
     let mut objects: Vec<Value> = cluster.list(&kinds::BACKUP_SESSION, &options).await?;
-    objects.retain(|o| configuration.is_none_or(|name| o.pointer("/spec/invoker/name") == Some(&Value::from(name))));
+    objects.retain(|o| {
+        configuration.is_none_or(|name| o.pointer("/spec/invoker/name") == Some(&Value::from(name)))
+    });
     objects.sort_by_cached_key(|o| std::cmp::Reverse(created(o)));
     if let (true, Some(name), Some(namespace)) = (objects.is_empty(), configuration, namespace) {
         // Nothing ran, or nothing could: the difference is worth one more question.
-        let _: Value = cluster.get(&kinds::BACKUP_CONFIGURATION, Some(namespace), name).await?;
+        let _: Value = cluster
+            .get(&kinds::BACKUP_CONFIGURATION, Some(namespace), name)
+            .await?;
     }
     if !args.output.is_table() {
-        args.output.print(&context.ui, &Shape::List(objects.into_iter().map(report::tidy).collect()))?;
+        args.output.print(
+            &context.ui,
+            &Shape::List(objects.into_iter().map(report::tidy).collect()),
+        )?;
         return Ok(Exit::Ok);
     }
     if objects.is_empty() {
-        context.ui.say(&crate::cli::commands::nothing("BackupSessions", namespace));
+        context
+            .ui
+            .say(&crate::cli::commands::nothing("BackupSessions", namespace));
         return Ok(Exit::Ok);
     }
     table(args, context, namespace.is_none(), objects)
 }
 
 fn created(object: &Value) -> String {
-    object.pointer("/metadata/creationTimestamp").and_then(Value::as_str).unwrap_or("").to_owned()
+    object
+        .pointer("/metadata/creationTimestamp")
+        .and_then(Value::as_str)
+        .unwrap_or("")
+        .to_owned()
 }
 
 fn table(args: &ListArgs, context: &Context, all: bool, objects: Vec<Value>) -> Result<Exit, CliError> {
@@ -89,10 +102,26 @@ fn table(args: &ListArgs, context: &Context, all: bool, objects: Vec<Value>) -> 
                 row.push(s.metadata.namespace.clone());
             }
             let age = s.metadata.age(context.now);
-            let phase = if s.status.phase.is_empty() { "Pending".to_owned() } else { s.status.phase.clone() };
-            row.extend([s.metadata.name, s.spec.invoker.name, s.spec.session, phase, s.status.duration, age]);
+            let phase = if s.status.phase.is_empty() {
+                "Pending".to_owned()
+            } else {
+                s.status.phase.clone()
+            };
+            row.extend([
+                s.metadata.name,
+                s.spec.invoker.name,
+                s.spec.session,
+                phase,
+                s.status.duration,
+                age,
+            ]);
             if wide {
-                let done = s.status.snapshots.iter().filter(|x| x.phase == "Succeeded").count();
+                let done = s
+                    .status
+                    .snapshots
+                    .iter()
+                    .filter(|x| x.phase == "Succeeded")
+                    .count();
                 row.push(format!("{done}/{}", s.status.snapshots.len()));
                 row.push(views::complaint(&s.status.conditions).unwrap_or_default());
             }

@@ -68,28 +68,58 @@ pub async fn run(args: &NowArgs, context: &Context) -> Result<Exit, CliError> {
         created.push(create(cluster, &configuration, session, context.now.as_second()).await?);
     }
     if !args.wait && !args.logs {
-        let first = created.first().and_then(|o| o.pointer("/metadata/name")).and_then(Value::as_str).unwrap_or("").to_owned();
+        let first = created
+            .first()
+            .and_then(|o| o.pointer("/metadata/name"))
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned();
         report::created(context, &args.output, created)?;
-        context.ui.say(&format!("Follow it with `kubectl kubestash logs {first} -f -n {namespace}`."));
+        context.ui.say(&format!(
+            "Follow it with `kubectl kubestash logs {first} -f -n {namespace}`."
+        ));
         return Ok(Exit::Ok);
     }
     let names: Vec<String> = created
         .iter()
-        .filter_map(|o| o.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned))
+        .filter_map(|o| {
+            o.pointer("/metadata/name")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        })
         .collect();
     let outcomes = wait(args, context, cluster, namespace, &names).await?;
-    report::ended(context, cluster, namespace, &kinds::BACKUP_SESSION, &args.output, &outcomes).await
+    report::ended(
+        context,
+        cluster,
+        namespace,
+        &kinds::BACKUP_SESSION,
+        &args.output,
+        &outcomes,
+    )
+    .await
 }
 
-async fn configuration(cluster: &Cluster, namespace: &str, name: &str) -> Result<BackupConfiguration, CliError> {
-    match cluster.get(&kinds::BACKUP_CONFIGURATION, Some(namespace), name).await {
+async fn configuration(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<BackupConfiguration, CliError> {
+    match cluster
+        .get(&kinds::BACKUP_CONFIGURATION, Some(namespace), name)
+        .await
+    {
         Ok(found) => Ok(found),
         Err(error @ Error::NotFound { .. }) => {
-            let others: Vec<crate::cli::views::BackupConfiguration> =
-                cluster.list(&kinds::BACKUP_CONFIGURATION, &ListOptions::of(namespace)).await.unwrap_or_default();
+            let others: Vec<crate::cli::views::BackupConfiguration> = cluster
+                .list(&kinds::BACKUP_CONFIGURATION, &ListOptions::of(namespace))
+                .await
+                .unwrap_or_default();
             let others: Vec<String> = others.into_iter().map(|o| o.metadata.name).collect();
             Err(CliError::from(error).hint(match others.len() {
-                0 => format!("namespace {namespace} has none; `kubectl get bc -A` lists those of all namespaces"),
+                0 => format!(
+                    "namespace {namespace} has none; `kubectl get bc -A` lists those of all namespaces"
+                ),
                 1..=12 => format!("namespace {namespace} has: {}", others.join(", ")),
                 _ => format!("`kubectl get bc -n {namespace}` lists them"),
             }))
@@ -99,11 +129,22 @@ async fn configuration(cluster: &Cluster, namespace: &str, name: &str) -> Result
 }
 
 /// The sessions asked for, each once; all of them when none is named.
-fn chosen<'c>(configuration: &'c BackupConfiguration, asked: &[String]) -> Result<Vec<&'c Session>, CliError> {
+fn chosen<'c>(
+    configuration: &'c BackupConfiguration,
+    asked: &[String],
+) -> Result<Vec<&'c Session>, CliError> {
     let name = configuration.name_any();
-    let known: Vec<&str> = configuration.spec.sessions.iter().map(|s| s.name.as_str()).collect();
+    let known: Vec<&str> = configuration
+        .spec
+        .sessions
+        .iter()
+        .map(|s| s.name.as_str())
+        .collect();
     if known.is_empty() {
-        return Err(CliError::new(Exit::Precondition, format!("BackupConfiguration {name} has no sessions")));
+        return Err(CliError::new(
+            Exit::Precondition,
+            format!("BackupConfiguration {name} has no sessions"),
+        ));
     }
     if asked.is_empty() {
         return Ok(configuration.spec.sessions.iter().collect());
@@ -129,7 +170,10 @@ fn chosen<'c>(configuration: &'c BackupConfiguration, asked: &[String]) -> Resul
 fn ready(configuration: &BackupConfiguration, namespace: &str) -> Result<(), CliError> {
     let name = configuration.name_any();
     if configuration.metadata.deletion_timestamp.is_some() {
-        return Err(CliError::new(Exit::Precondition, format!("BackupConfiguration {name} is being deleted")));
+        return Err(CliError::new(
+            Exit::Precondition,
+            format!("BackupConfiguration {name} is being deleted"),
+        ));
     }
     if configuration.spec.paused {
         return Err(CliError::new(Exit::Precondition, format!("BackupConfiguration {name} is paused")).hint(format!(
@@ -161,15 +205,22 @@ async fn create(
     for unix in second..second + NAMES {
         // Retries are for schedules: whoever asks by hand looks at the result.
         let made = trigger::backup_session(configuration, session, unix, 0);
-        let made = serde_json::to_value(made)
-            .map_err(|e| CliError::new(Exit::Error, "the BackupSession cannot be written").cause(e.to_string()))?;
-        match cluster.create(&kinds::BACKUP_SESSION, namespace.as_deref(), &made).await {
+        let made = serde_json::to_value(made).map_err(|e| {
+            CliError::new(Exit::Error, "the BackupSession cannot be written").cause(e.to_string())
+        })?;
+        match cluster
+            .create(&kinds::BACKUP_SESSION, namespace.as_deref(), &made)
+            .await
+        {
             Err(error @ Error::Exists { .. }) => last = Some(error),
             Ok(object) => return Ok(object),
             Err(error) => return Err(error.into()),
         }
     }
-    Err(last.map_or_else(|| CliError::new(Exit::Error, "no BackupSession was created"), CliError::from))
+    Err(last.map_or_else(
+        || CliError::new(Exit::Error, "no BackupSession was created"),
+        CliError::from,
+    ))
 }
 
 async fn wait(
@@ -225,7 +276,10 @@ mod tests {
         assert_eq!(chosen(&b, &[]).unwrap().len(), 2);
         assert_eq!(chosen(&b, &["y".to_owned(), "y".to_owned()]).unwrap().len(), 1);
         let error = chosen(&b, &["z".to_owned()]).unwrap_err();
-        assert_eq!((error.exit, error.hints[0].as_str()), (Exit::NothingMatched, "it has: x, y"));
+        assert_eq!(
+            (error.exit, error.hints[0].as_str()),
+            (Exit::NothingMatched, "it has: x, y")
+        );
     }
 
     #[test]
@@ -234,7 +288,10 @@ mod tests {
         assert!(ready(&configuration(&spec, &json!({"phase": "Ready"})), "demo").is_ok());
         let paused = configuration(&json!({"paused": true}), &json!({"phase": "Ready"}));
         let error = ready(&paused, "demo").unwrap_err();
-        assert_eq!((error.exit, error.message.as_str()), (Exit::Precondition, "BackupConfiguration b is paused."));
+        assert_eq!(
+            (error.exit, error.message.as_str()),
+            (Exit::Precondition, "BackupConfiguration b is paused.")
+        );
         let missing = configuration(&spec, &json!({"phase": "NotReady", "targetFound": false}));
         assert!(ready(&missing, "demo").unwrap_err().causes[0].contains("does not exist"));
         assert!(ready(&configuration(&spec, &json!({})), "demo").is_err());

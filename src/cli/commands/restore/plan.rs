@@ -19,7 +19,12 @@ use crate::output::human;
 pub(super) const LATEST: &str = "latest";
 
 /// What can be restored into.
-const TARGETS: [&Kind; 4] = [&kinds::CLAIM, &kinds::DEPLOYMENT, &kinds::STATEFUL_SET, &kinds::DAEMON_SET];
+const TARGETS: [&Kind; 4] = [
+    &kinds::CLAIM,
+    &kinds::DEPLOYMENT,
+    &kinds::STATEFUL_SET,
+    &kinds::DAEMON_SET,
+];
 
 /// A checked restore.
 pub(super) struct Plan {
@@ -45,21 +50,32 @@ impl Plan {
         };
         check_snapshot(&snapshot, &args.components)?;
         let target = target(args, cluster, namespace, &snapshot, configuration.as_ref()).await?;
-        let session = configuration.as_ref().and_then(|c| session_of(c, &snapshot.spec.session));
+        let session = configuration
+            .as_ref()
+            .and_then(|c| session_of(c, &snapshot.spec.session));
         let same_target = args.target.is_none();
         let (addon, task) = task(cluster, &target, session.filter(|_| same_target)).await?;
-        Ok(Plan { snapshot, target, addon, task, source: source.name.to_owned() })
+        Ok(Plan {
+            snapshot,
+            target,
+            addon,
+            task,
+            source: source.name.to_owned(),
+        })
     }
 
     /// The RestoreSession to create.
     pub(super) fn object(&self, args: &RestoreArgs, namespace: &str, now: Timestamp) -> Value {
         let name = args.name.clone();
-        let name = name.unwrap_or_else(|| naming::join3(&self.source, "restore", &now.as_second().to_string()));
-        let mut source = json!({"repository": self.snapshot.spec.repository, "snapshot": self.snapshot.metadata.name});
+        let name =
+            name.unwrap_or_else(|| naming::join3(&self.source, "restore", &now.as_second().to_string()));
+        let mut source =
+            json!({"repository": self.snapshot.spec.repository, "snapshot": self.snapshot.metadata.name});
         if !args.components.is_empty() {
             source["components"] = json!(args.components);
         }
-        let mut target = json!({"apiGroup": self.target.api_group, "kind": self.target.kind, "name": self.target.name});
+        let mut target =
+            json!({"apiGroup": self.target.api_group, "kind": self.target.kind, "name": self.target.name});
         if !self.target.namespace.is_empty() {
             target["namespace"] = json!(self.target.namespace);
         }
@@ -77,9 +93,18 @@ impl Plan {
 
     /// What will happen, in one line.
     pub(super) fn describe(&self, now: Timestamp) -> String {
-        let taken = self.snapshot.status.snapshot_time.or(self.snapshot.metadata.creation_timestamp);
-        let age = taken.map(|t| format!(", taken {} ago", human::age(t, now))).unwrap_or_default();
-        format!("Restoring {} {} from Snapshot {}{age}.", self.target.kind, self.target.name, self.snapshot.metadata.name)
+        let taken = self
+            .snapshot
+            .status
+            .snapshot_time
+            .or(self.snapshot.metadata.creation_timestamp);
+        let age = taken
+            .map(|t| format!(", taken {} ago", human::age(t, now)))
+            .unwrap_or_default();
+        format!(
+            "Restoring {} {} from Snapshot {}{age}.",
+            self.target.kind, self.target.name, self.snapshot.metadata.name
+        )
     }
 }
 
@@ -92,7 +117,10 @@ async fn configuration(
     if source.kind == Some(&kinds::SNAPSHOT) {
         return Ok(None);
     }
-    match cluster.get(&kinds::BACKUP_CONFIGURATION, Some(namespace), source.name).await {
+    match cluster
+        .get(&kinds::BACKUP_CONFIGURATION, Some(namespace), source.name)
+        .await
+    {
         Ok(found) => Ok(Some(found)),
         Err(Error::NotFound { .. }) if source.kind.is_none() => Ok(None),
         Err(error) => Err(error.into()),
@@ -100,7 +128,12 @@ async fn configuration(
 }
 
 fn session_of<'c>(configuration: &'c BackupConfiguration, name: &str) -> Option<&'c Session> {
-    configuration.spec.sessions.iter().find(|s| s.name == name).or_else(|| configuration.spec.sessions.first())
+    configuration
+        .spec
+        .sessions
+        .iter()
+        .find(|s| s.name == name)
+        .or_else(|| configuration.spec.sessions.first())
 }
 
 async fn of_name(
@@ -110,13 +143,23 @@ async fn of_name(
     source: Named<'_>,
 ) -> Result<SnapshotDetail, CliError> {
     if args.snapshot != LATEST && args.snapshot != source.name {
-        return Err(CliError::usage("--snapshot goes with a BackupConfiguration; a Snapshot is named already"));
+        return Err(CliError::usage(
+            "--snapshot goes with a BackupConfiguration; a Snapshot is named already",
+        ));
     }
     match cluster.get(&kinds::SNAPSHOT, Some(namespace), source.name).await {
         Err(Error::NotFound { what }) => {
-            let what = if source.kind.is_some() { what } else { format!("BackupConfiguration or Snapshot {} in namespace {namespace}", source.name) };
-            Err(CliError::from(Error::NotFound { what })
-                .hint(format!("`kubectl kubestash snapshot list -n {namespace}` lists what there is to restore")))
+            let what = if source.kind.is_some() {
+                what
+            } else {
+                format!(
+                    "BackupConfiguration or Snapshot {} in namespace {namespace}",
+                    source.name
+                )
+            };
+            Err(CliError::from(Error::NotFound { what }).hint(format!(
+                "`kubectl kubestash snapshot list -n {namespace}` lists what there is to restore"
+            )))
         }
         other => Ok(other?),
     }
@@ -129,32 +172,55 @@ async fn of_configuration(
     configuration: &BackupConfiguration,
 ) -> Result<SnapshotDetail, CliError> {
     let name = configuration.metadata.name.clone().unwrap_or_default();
-    let mut repositories: Vec<&str> =
-        configuration.spec.sessions.iter().flat_map(|s| &s.repositories).map(|r| r.name.as_str()).collect();
+    let mut repositories: Vec<&str> = configuration
+        .spec
+        .sessions
+        .iter()
+        .flat_map(|s| &s.repositories)
+        .map(|r| r.name.as_str())
+        .collect();
     repositories.sort_unstable();
     repositories.dedup();
     if args.snapshot != LATEST {
-        let found: SnapshotDetail = cluster.get(&kinds::SNAPSHOT, Some(namespace), &args.snapshot).await?;
+        let found: SnapshotDetail = cluster
+            .get(&kinds::SNAPSHOT, Some(namespace), &args.snapshot)
+            .await?;
         if !repositories.contains(&found.spec.repository.as_str()) {
             return Err(CliError::new(
                 Exit::Precondition,
-                format!("Snapshot {} is in Repository {}, which BackupConfiguration {name} does not use", args.snapshot, found.spec.repository),
+                format!(
+                    "Snapshot {} is in Repository {}, which BackupConfiguration {name} does not use",
+                    args.snapshot, found.spec.repository
+                ),
             )
-            .hint(format!("`kubectl kubestash restore snapshot/{} --target KIND/NAME` restores it all the same", args.snapshot)));
+            .hint(format!(
+                "`kubectl kubestash restore snapshot/{} --target KIND/NAME` restores it all the same",
+                args.snapshot
+            )));
         }
         return Ok(found);
     }
     let repository = match (&args.repo, repositories.as_slice()) {
         (Some(wanted), known) if known.contains(&wanted.as_str()) => wanted.as_str(),
         (Some(wanted), known) => {
-            return Err(CliError::new(Exit::NothingMatched, format!("BackupConfiguration {name} has no Repository {wanted}"))
-                .hint(format!("it has: {}", known.join(", "))));
+            return Err(CliError::new(
+                Exit::NothingMatched,
+                format!("BackupConfiguration {name} has no Repository {wanted}"),
+            )
+            .hint(format!("it has: {}", known.join(", "))));
         }
         (None, [only]) => only,
-        (None, []) => return Err(CliError::new(Exit::Precondition, format!("BackupConfiguration {name} has no Repository"))),
+        (None, []) => {
+            return Err(CliError::new(
+                Exit::Precondition,
+                format!("BackupConfiguration {name} has no Repository"),
+            ));
+        }
         (None, several) => {
-            return Err(CliError::usage(format!("BackupConfiguration {name} has several Repositories"))
-                .hint(format!("choose one with --repo: {}", several.join(", "))));
+            return Err(
+                CliError::usage(format!("BackupConfiguration {name} has several Repositories"))
+                    .hint(format!("choose one with --repo: {}", several.join(", "))),
+            );
         }
     };
     newest(cluster, namespace, repository, &args.components).await
@@ -168,39 +234,59 @@ async fn newest(
     components: &[String],
 ) -> Result<SnapshotDetail, CliError> {
     let selector = format!("{}={}", crate::api::labels::REPO_NAME, label(repository));
-    let all: Vec<SnapshotDetail> =
-        cluster.list(&kinds::SNAPSHOT, &ListOptions::of(namespace).labelled(selector)).await?;
+    let all: Vec<SnapshotDetail> = cluster
+        .list(&kinds::SNAPSHOT, &ListOptions::of(namespace).labelled(selector))
+        .await?;
     let count = all.len();
     all.into_iter()
         .filter(|s| s.spec.repository == repository && s.status.phase == "Succeeded")
         .filter(|s| components.iter().all(|c| s.status.components.contains_key(c)))
         .max_by_key(|s| s.status.snapshot_time.or(s.metadata.creation_timestamp))
         .ok_or_else(|| {
-            let with = if components.is_empty() { String::new() } else { format!(" with {}", components.join(", ")) };
+            let with = if components.is_empty() {
+                String::new()
+            } else {
+                format!(" with {}", components.join(", "))
+            };
             CliError::new(
                 Exit::NothingMatched,
                 format!("Repository {repository} has no Snapshot{with} that succeeded (of {count})"),
             )
-            .hint(format!("`kubectl kubestash snapshot list --repo {repository} -n {namespace}` lists them"))
+            .hint(format!(
+                "`kubectl kubestash snapshot list --repo {repository} -n {namespace}` lists them"
+            ))
         })
 }
 
 fn check_snapshot(snapshot: &SnapshotDetail, components: &[String]) -> Result<(), CliError> {
     let name = &snapshot.metadata.name;
     if snapshot.status.phase != "Succeeded" && components.is_empty() {
-        let phase = if snapshot.status.phase.is_empty() { "Pending" } else { &snapshot.status.phase };
-        return Err(CliError::new(Exit::Precondition, format!("Snapshot {name} is {phase}; only one that succeeded can be restored as a whole"))
-            .hint("`--components NAME` restores single components that succeeded"));
+        let phase = if snapshot.status.phase.is_empty() {
+            "Pending"
+        } else {
+            &snapshot.status.phase
+        };
+        return Err(CliError::new(
+            Exit::Precondition,
+            format!("Snapshot {name} is {phase}; only one that succeeded can be restored as a whole"),
+        )
+        .hint("`--components NAME` restores single components that succeeded"));
     }
     for wanted in components {
         match snapshot.status.components.get(wanted) {
             None => {
                 let known: Vec<&str> = snapshot.status.components.keys().map(String::as_str).collect();
-                return Err(CliError::new(Exit::NothingMatched, format!("Snapshot {name} has no component {wanted}"))
-                    .hint(format!("it has: {}", known.join(", "))));
+                return Err(CliError::new(
+                    Exit::NothingMatched,
+                    format!("Snapshot {name} has no component {wanted}"),
+                )
+                .hint(format!("it has: {}", known.join(", "))));
             }
             Some(component) if component.phase != "Succeeded" => {
-                return Err(CliError::new(Exit::Precondition, format!("component {wanted} of Snapshot {name} did not succeed")));
+                return Err(CliError::new(
+                    Exit::Precondition,
+                    format!("component {wanted} of Snapshot {name} did not succeed"),
+                ));
             }
             Some(_) => {}
         }
@@ -220,7 +306,9 @@ async fn target(
     if let Some(typed) = &args.target {
         let named = names::parse(typed, &TARGETS)?;
         let Some(kind) = named.kind else {
-            return Err(CliError::usage(format!("--target {typed}: say of which kind it is, for example pvc/{typed}")));
+            return Err(CliError::usage(format!(
+                "--target {typed}: say of which kind it is, for example pvc/{typed}"
+            )));
         };
         target = Reference {
             api_group: kind.group.to_owned(),
@@ -236,18 +324,31 @@ async fn target(
             name: own.name.clone(),
         };
     }
-    let Some(kind) = TARGETS.into_iter().find(|k| k.kind == target.kind && k.group == target.api_group) else {
+    let Some(kind) = TARGETS
+        .into_iter()
+        .find(|k| k.kind == target.kind && k.group == target.api_group)
+    else {
         return Err(CliError::new(
             Exit::Precondition,
-            format!("Snapshot {} is of {} {}, which this command cannot restore into", snapshot.metadata.name, target.kind, target.name),
+            format!(
+                "Snapshot {} is of {} {}, which this command cannot restore into",
+                snapshot.metadata.name, target.kind, target.name
+            ),
         )
         .hint("name a target with --target KIND/NAME"));
     };
-    let place = if target.namespace.is_empty() { namespace } else { &target.namespace };
+    let place = if target.namespace.is_empty() {
+        namespace
+    } else {
+        &target.namespace
+    };
     match cluster.get::<Value>(kind, Some(place), &target.name).await {
         Ok(_) => Ok(target),
-        Err(error @ Error::NotFound { .. }) => Err(CliError { exit: Exit::Precondition, ..CliError::from(error) }
-            .hint("create it first, or name another with --target KIND/NAME")),
+        Err(error @ Error::NotFound { .. }) => Err(CliError {
+            exit: Exit::Precondition,
+            ..CliError::from(error)
+        }
+        .hint("create it first, or name another with --target KIND/NAME")),
         // Whoever may restore need not be allowed to read workloads; the operator looks too.
         Err(Error::Forbidden { .. }) => Ok(target),
         Err(error) => Err(error.into()),
@@ -261,27 +362,50 @@ async fn task(
     target: &Reference,
     session: Option<&Session>,
 ) -> Result<(String, TaskReference), CliError> {
-    let by_kind = if target.kind == kinds::CLAIM.kind { "pvc-addon" } else { "workload-addon" };
+    let by_kind = if target.kind == kinds::CLAIM.kind {
+        "pvc-addon"
+    } else {
+        "workload-addon"
+    };
     let configured = session.and_then(|s| s.addon.as_ref());
     let name = configured.map_or(by_kind, |a| a.name.as_str());
     let addon: Addon = match cluster.get(&kinds::ADDON, None, name).await {
         Ok(addon) => addon,
         Err(error @ Error::NotFound { .. }) => {
-            return Err(CliError { exit: Exit::Precondition, ..CliError::from(error) }
-                .hint("`kubectl kubestash install` installs the catalog; `kubectl get addons` lists what there is"));
+            return Err(CliError {
+                exit: Exit::Precondition,
+                ..CliError::from(error)
+            }
+            .hint(
+                "`kubectl kubestash install` installs the catalog; `kubectl get addons` lists what there is",
+            ));
         }
         Err(error) => return Err(error.into()),
     };
     let backup = configured.and_then(|a| a.tasks.first());
-    let wanted = backup.map_or_else(|| "logical-backup-restore".to_owned(), |t| format!("{}-restore", t.name));
+    let wanted = backup.map_or_else(
+        || "logical-backup-restore".to_owned(),
+        |t| format!("{}-restore", t.name),
+    );
     let known: Vec<&str> = addon.spec.restore_tasks.iter().map(|t| t.name.as_str()).collect();
     if !known.contains(&wanted.as_str()) {
-        return Err(CliError::new(Exit::Precondition, format!("Addon {name} has no task {wanted}"))
-            .hint(format!("it restores with: {}; write the RestoreSession yourself to use one of them", known.join(", "))));
+        return Err(
+            CliError::new(Exit::Precondition, format!("Addon {name} has no task {wanted}")).hint(format!(
+                "it restores with: {}; write the RestoreSession yourself to use one of them",
+                known.join(", ")
+            )),
+        );
     }
     // Volumes that the user named for the backup are those to restore into.
     let target_volumes = backup.and_then(|t| t.target_volumes.clone());
-    Ok((name.to_owned(), TaskReference { name: wanted, target_volumes, ..TaskReference::default() }))
+    Ok((
+        name.to_owned(),
+        TaskReference {
+            name: wanted,
+            target_volumes,
+            ..TaskReference::default()
+        },
+    ))
 }
 
 #[cfg(test)]
@@ -300,10 +424,21 @@ mod tests {
     fn only_what_succeeded_is_restored() {
         let names = |list: &[&str]| list.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         assert!(check_snapshot(&snapshot("Succeeded"), &[]).is_ok());
-        assert_eq!(check_snapshot(&snapshot("Failed"), &[]).unwrap_err().exit, Exit::Precondition);
+        assert_eq!(
+            check_snapshot(&snapshot("Failed"), &[]).unwrap_err().exit,
+            Exit::Precondition
+        );
         assert!(check_snapshot(&snapshot("Failed"), &names(&["a"])).is_ok());
-        assert_eq!(check_snapshot(&snapshot("Failed"), &names(&["b"])).unwrap_err().exit, Exit::Precondition);
+        assert_eq!(
+            check_snapshot(&snapshot("Failed"), &names(&["b"]))
+                .unwrap_err()
+                .exit,
+            Exit::Precondition
+        );
         let missing = check_snapshot(&snapshot("Succeeded"), &names(&["c"])).unwrap_err();
-        assert_eq!((missing.exit, missing.hints[0].as_str()), (Exit::NothingMatched, "it has: a, b"));
+        assert_eq!(
+            (missing.exit, missing.hints[0].as_str()),
+            (Exit::NothingMatched, "it has: a, b")
+        );
     }
 }

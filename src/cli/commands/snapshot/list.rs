@@ -44,7 +44,11 @@ pub async fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
     let namespace = context.namespaces().await?;
     let mut selectors: Vec<String> = args.selector.iter().cloned().collect();
     if let Some(repository) = &args.repo {
-        selectors.push(format!("{}={}", crate::api::labels::REPO_NAME, crate::decide::backup::label(repository)));
+        selectors.push(format!(
+            "{}={}",
+            crate::api::labels::REPO_NAME,
+            crate::decide::backup::label(repository)
+        ));
     }
     let options = ListOptions {
         namespace: namespace.map(ToOwned::to_owned),
@@ -56,12 +60,17 @@ pub async fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
     } else {
         let objects: Vec<Value> = cluster.list(&kinds::SNAPSHOT, &options).await?;
         let count = objects.len();
-        args.output.print(&context.ui, &Shape::List(objects.into_iter().map(report::tidy).collect()))?;
+        args.output.print(
+            &context.ui,
+            &Shape::List(objects.into_iter().map(report::tidy).collect()),
+        )?;
         count
     };
     if count == 0 {
         if let (Some(repository), Some(namespace)) = (&args.repo, namespace) {
-            let _: Value = cluster.get(&kinds::REPOSITORY, Some(namespace), repository).await?;
+            let _: Value = cluster
+                .get(&kinds::REPOSITORY, Some(namespace), repository)
+                .await?;
         }
         if args.output.is_table() {
             context.ui.say(&nothing("Snapshots", namespace));
@@ -90,7 +99,11 @@ async fn rows(
         count += items.len();
         let fetched = next.map(|token| {
             let (cluster, options) = (cluster.clone(), options.clone());
-            tokio::spawn(async move { cluster.page::<Snapshot>(&kinds::SNAPSHOT, &options, Some(&token)).await })
+            tokio::spawn(async move {
+                cluster
+                    .page::<Snapshot>(&kinds::SNAPSHOT, &options, Some(&token))
+                    .await
+            })
         });
         if !items.is_empty() {
             let rows: Vec<Vec<String>> = items.into_iter().map(|s| row(s, wide, all, context)).collect();
@@ -100,9 +113,9 @@ async fn rows(
         match fetched {
             None => return Ok(count),
             Some(task) => {
-                page = task
-                    .await
-                    .map_err(|e| CliError::new(Exit::Error, "the next page cannot be read").cause(e.to_string()))??;
+                page = task.await.map_err(|e| {
+                    CliError::new(Exit::Error, "the next page cannot be read").cause(e.to_string())
+                })??;
             }
         }
     }
@@ -110,9 +123,23 @@ async fn rows(
 
 fn headings(wide: bool, all: bool) -> Vec<&'static str> {
     let mut headings = if all { vec!["NAMESPACE"] } else { Vec::new() };
-    headings.extend(["NAME", "REPOSITORY", "SESSION", "SNAPSHOT-TIME", "SIZE", "PHASE", "AGE"]);
+    headings.extend([
+        "NAME",
+        "REPOSITORY",
+        "SESSION",
+        "SNAPSHOT-TIME",
+        "SIZE",
+        "PHASE",
+        "AGE",
+    ]);
     if wide {
-        headings.extend(["TARGET", "COMPONENTS", "INTEGRITY", "VERIFICATION", "DELETION-POLICY"]);
+        headings.extend([
+            "TARGET",
+            "COMPONENTS",
+            "INTEGRITY",
+            "VERIFICATION",
+            "DELETION-POLICY",
+        ]);
     }
     headings
 }
@@ -123,8 +150,16 @@ fn row(snapshot: Snapshot, wide: bool, all: bool, context: &Context) -> Vec<Stri
     if all {
         row.push(snapshot.metadata.namespace);
     }
-    let time = snapshot.status.snapshot_time.map(|t| t.to_string()).unwrap_or_default();
-    let phase = if snapshot.status.phase.is_empty() { "Pending".to_owned() } else { snapshot.status.phase };
+    let time = snapshot
+        .status
+        .snapshot_time
+        .map(|t| t.to_string())
+        .unwrap_or_default();
+    let phase = if snapshot.status.phase.is_empty() {
+        "Pending".to_owned()
+    } else {
+        snapshot.status.phase
+    };
     row.extend([
         snapshot.metadata.name,
         snapshot.spec.repository,
@@ -137,9 +172,21 @@ fn row(snapshot: Snapshot, wide: bool, all: bool, context: &Context) -> Vec<Stri
     if wide {
         let target = &snapshot.spec.app_ref;
         row.extend([
-            if target.kind.is_empty() { target.name.clone() } else { format!("{}/{}", target.kind, target.name) },
-            snapshot.status.total_components.map(|n| n.to_string()).unwrap_or_default(),
-            snapshot.status.integrity.map(|ok| ok.to_string()).unwrap_or_default(),
+            if target.kind.is_empty() {
+                target.name.clone()
+            } else {
+                format!("{}/{}", target.kind, target.name)
+            },
+            snapshot
+                .status
+                .total_components
+                .map(|n| n.to_string())
+                .unwrap_or_default(),
+            snapshot
+                .status
+                .integrity
+                .map(|ok| ok.to_string())
+                .unwrap_or_default(),
             snapshot.status.verification_status,
             snapshot.spec.deletion_policy,
         ]);
