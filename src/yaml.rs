@@ -79,7 +79,15 @@ impl Document {
 /// # Errors
 /// [`Error::Syntax`] with the place of the first thing that is wrong.
 pub fn documents(text: &str) -> Result<Vec<Document>, Error> {
-    reader::read(text)
+    reader::read(text, true)
+}
+
+/// Reads all documents of a stream as values, without their places. Empty documents are left out.
+///
+/// # Errors
+/// As [`documents`].
+pub fn values(text: &str) -> Result<Vec<Value>, Error> {
+    Ok(reader::read(text, false)?.into_iter().map(|d| d.value).collect())
 }
 
 /// Reads one document into a type.
@@ -87,9 +95,9 @@ pub fn documents(text: &str) -> Result<Vec<Document>, Error> {
 /// # Errors
 /// [`Error::Syntax`] for bad YAML, [`Error::Shape`] when the text holds no or several documents or another shape.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    let mut found = documents(text)?;
+    let mut found = values(text)?;
     match (found.pop(), found.is_empty()) {
-        (Some(one), true) => serde_json::from_value(one.value).map_err(|e| Error::Shape(e.to_string())),
+        (Some(one), true) => serde_json::from_value(one).map_err(|e| Error::Shape(e.to_string())),
         (None, _) => Err(Error::Shape("the text holds no YAML document".to_owned())),
         (Some(_), false) => Err(Error::Shape(format!(
             "one YAML document is wanted, the text holds {}",

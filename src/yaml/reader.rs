@@ -13,11 +13,13 @@ const MAX_DEPTH: usize = 128;
 /// How many values aliases may add to a stream.
 const MAX_ALIASED: usize = 100_000;
 
-pub(super) fn read(text: &str) -> Result<Vec<Document>, Error> {
+/// Reads a stream; `keep_places` is worth its memory only to those who report mistakes.
+pub(super) fn read(text: &str, keep_places: bool) -> Result<Vec<Document>, Error> {
     let mut reader = Reader {
         events: Parser::new_from_str(text),
         anchors: HashMap::new(),
         places: BTreeMap::new(),
+        keep_places,
         aliased: 0,
     };
     let mut documents = Vec::new();
@@ -45,6 +47,7 @@ struct Reader<'t> {
     events: Parser<'t, StrInput<'t>>,
     anchors: HashMap<usize, Value>,
     places: BTreeMap<String, Place>,
+    keep_places: bool,
     aliased: usize,
 }
 
@@ -78,6 +81,16 @@ impl<'t> Reader<'t> {
                 },
             }
         }
+    }
+
+    /// The pointer of a field or item, with its place remembered where places are wanted.
+    fn keep(&mut self, parent: &str, span: &Span, name: impl FnOnce() -> String) -> String {
+        if !self.keep_places {
+            return String::new();
+        }
+        let pointer = format!("{parent}/{}", name());
+        self.places.insert(pointer.clone(), place(span));
+        pointer
     }
 
     fn expect_next(&mut self) -> Result<(Event<'t>, Span), Error> {
@@ -123,8 +136,7 @@ impl<'t> Reader<'t> {
             if matches!(event, Event::SequenceEnd) {
                 return Ok(Value::Array(items));
             }
-            let path = format!("{path}/{}", items.len());
-            self.places.insert(path.clone(), place(&span));
+            let path = self.keep(path, &span, || items.len().to_string());
             items.push(self.node(event, &span, &path, depth + 1)?);
         }
     }
@@ -152,8 +164,7 @@ impl<'t> Reader<'t> {
                 })?;
                 continue;
             }
-            let field = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
-            self.places.insert(field.clone(), place(&span));
+            let field = self.keep(path, &span, || key.replace('~', "~0").replace('/', "~1"));
             let value = self.node(event, &value_span, &field, depth + 1)?;
             if map.insert(key.clone(), value).is_some() {
                 return Err(syntax(

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod completion;
+pub mod install;
 pub mod logs;
 pub mod restore;
 pub mod snapshot;
@@ -21,6 +22,7 @@ pub enum Command {
     Restore(restore::RestoreArgs),
     Snapshot(snapshot::SnapshotArgs),
     Logs(logs::LogsArgs),
+    Install(install::InstallArgs),
     #[command(display_order = 90)]
     Completion(completion::CompletionArgs),
     #[command(display_order = 91)]
@@ -37,6 +39,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Restore(args) => restore::run(args, context).await,
         Command::Snapshot(args) => snapshot::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
+        Command::Install(args) => install::run(args, context).await,
         Command::Completion(args) => completion::run(args, context),
         Command::Version(args) => version::run(args, context).await,
     }
