@@ -24,6 +24,8 @@ enum Role {
     AuthProxy(crate::operator::auth_proxy::Options),
     /// Create the BackupSession that a schedule asks for
     TriggerBackup(crate::mover::trigger::Options),
+    /// Move data: back up, restore, forget, or work on a storage's documents
+    Job(crate::mover::Options),
 }
 
 /// Runs the role that the arguments name and returns its exit code: 0 when it ended well, 1 when it did not, 2 when the
@@ -41,6 +43,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         #[cfg(unix)]
         Role::AuthProxy(options) => serve(crate::operator::auth_proxy::run(options)),
         Role::TriggerBackup(options) => serve(crate::mover::trigger::run(options)),
+        Role::Job(options) => crate::mover::run(&options),
     }
 }
 

@@ -1,0 +1,139 @@
+//! Forgets what retention gave up, and prunes where the plan says so.
+//!
+//! Forgetting is cheap and happens with every run; pruning is rare, bounded, and never done while anybody else has a lock
+//! on the repository. Which snapshots go is not decided here.
+
+use super::job::{Failure, Job, failed_part};
+use super::repository::{Opened, Settings, open};
+use crate::api::config::job_plan::{RetentionComponent, RetentionPlan, RetentionRepository};
+use crate::api::config::job_result::{JobOutcome, JobResult, RepositoryResult};
+use crate::backend::join;
+use crate::restic::errors::Cause;
+
+/// How much a prune may repack, so that it ends in reasonable time; the next one goes on.
+const MAX_REPACK: &str = "20G";
+/// How many ids one run of restic is given.
+const BATCH: usize = 200;
+
+/// Works through the repositories of the plan; a failure in one does not stop the others.
+pub async fn run(job: &Job, plan: &RetentionPlan) -> JobResult {
+    let mut results = Vec::new();
+    for repository in &plan.repositories {
+        let mut result = RepositoryResult {
+            name: repository.repository.name.clone(),
+            outcome: JobOutcome::Succeeded,
+            ..RepositoryResult::default()
+        };
+        if let Err(failure) = Box::pin(one_repository(job, plan, repository, &mut result)).await {
+            result = RepositoryResult {
+                forgotten: result.forgotten,
+                pruned: result.pruned,
+                warnings: result.warnings,
+                ..failed_part(&repository.repository.name, "", failure)
+            };
+        }
+        results.push(result);
+    }
+    job.result("", results)
+}
+
+async fn one_repository(
+    job: &Job,
+    plan: &RetentionPlan,
+    repository: &RetentionRepository,
+    result: &mut RepositoryResult,
+) -> Result<(), Failure> {
+    let settings = Settings {
+        scratch: "",
+        // Forget and prune read the index once; a cache would be thrown away with the pod.
+        cache: false,
+        deadline: plan.deadline,
+        cluster: &plan.cluster,
+    };
+    let mut failed = None;
+    for component in &repository.components {
+        if component.forget.is_empty() && !repository.prune {
+            continue;
+        }
+        let mut opened = open(job, &repository.repository, &component.component_path, &settings).await?;
+        let done = Box::pin(one_component(
+            job,
+            component,
+            repository.prune,
+            &mut opened,
+            result,
+        ))
+        .await;
+        opened.close().await;
+        if let Err(failure) = done {
+            tracing::error!(component = component.component_path, "{}", failure.message);
+            failed.get_or_insert(failure);
+        }
+    }
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
+    remove_documents(job, repository).await
+}
+
+async fn one_component(
+    job: &Job,
+    component: &RetentionComponent,
+    prune: bool,
+    opened: &mut Opened,
+    result: &mut RepositoryResult,
+) -> Result<(), Failure> {
+    opened.announce(job.holder.as_ref()).await?;
+    for ids in component.forget.chunks(BATCH) {
+        opened.restic.forget(ids).await.map_err(|mut error| {
+            if let Cause::Locked { by } = &mut error.cause
+                && !opened.locks.left.is_empty()
+            {
+                *by = opened.locks.left.join("; ");
+            }
+            Failure::from(error)
+        })?;
+        result.forgotten += ids.len() as u64;
+    }
+    if !prune {
+        return Ok(());
+    }
+    if !opened.locks.left.is_empty() {
+        result.warnings.push(format!(
+            "space was not freed in {} because the repository is in use ({}); the next run tries again",
+            opened.dir,
+            opened.locks.left.join("; ")
+        ));
+        return Ok(());
+    }
+    // Whoever comes first works; a prune never queues behind a backup.
+    opened.restic.retry_lock = std::time::Duration::ZERO;
+    match opened.restic.prune(MAX_REPACK).await {
+        Ok(()) => result.pruned = true,
+        Err(error) if matches!(error.cause, Cause::Locked { .. }) => {
+            result
+                .warnings
+                .push(format!("space was not freed in {}: {error}", opened.dir));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Documents go last: as long as a Snapshot's document is there, its data can be found.
+async fn remove_documents(job: &Job, repository: &RetentionRepository) -> Result<(), Failure> {
+    if repository.documents.is_empty() {
+        return Ok(());
+    }
+    let mut redactor = crate::restic::Redactor::default();
+    let storage = job
+        .secrets
+        .storage(&repository.repository.backend, &mut redactor)?;
+    let documents = storage.documents()?;
+    for path in &repository.documents {
+        documents
+            .delete(&join([repository.repository.path.as_str(), path]))
+            .await?;
+    }
+    Ok(())
+}
