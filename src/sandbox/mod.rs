@@ -8,6 +8,7 @@
 
 mod admission;
 mod auth;
+pub mod controllers;
 mod http;
 mod kinds;
 pub mod kubelet;
