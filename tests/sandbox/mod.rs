@@ -3,3 +3,5 @@
 mod client;
 mod kubectl;
 mod streams;
+mod cluster;
+mod controllers_jobs;

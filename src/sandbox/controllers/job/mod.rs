@@ -300,8 +300,12 @@ fn finished_at(pod: &Pod) -> Option<jiff::Timestamp> {
         let terminated = container.state.as_ref()?.terminated.as_ref()?;
         Some(terminated.finished_at.as_ref()?.0)
     });
-    ends.max()
-        .or_else(|| Some(pod.metadata.deletion_timestamp.as_ref()?.0))
+    ends.max().or_else(|| {
+        // The timestamp is when the grace period ends.
+        let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+        let deletion = pod.metadata.deletion_timestamp.as_ref()?.0;
+        Some(deletion - jiff::SignedDuration::from_secs(grace))
+    })
 }
 
 fn new_pod(job: &Job, index: Option<i32>) -> Pod {
