@@ -4,4 +4,7 @@ mod client;
 mod kubectl;
 mod streams;
 mod cluster;
+mod controllers_cluster;
 mod controllers_jobs;
+mod controllers_storage;
+mod controllers_workloads;
