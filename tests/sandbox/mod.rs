@@ -1,10 +1,10 @@
 //! The sandbox as its users meet it: through kube's client and through the real kubectl.
 
 mod client;
-mod kubectl;
-mod streams;
 mod cluster;
 mod controllers_cluster;
 mod controllers_jobs;
 mod controllers_storage;
 mod controllers_workloads;
+mod kubectl;
+mod streams;
