@@ -176,3 +176,27 @@ fn one_tls_stack_and_one_kubernetes_client() {
         );
     }
 }
+
+/// Kubernetes puts `<SERVICE>_PORT=tcp://…` and the like into every container: a setting of that name would be taken from there.
+#[test]
+fn no_setting_has_a_name_that_kubernetes_gives_to_services() {
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/operator/services.yaml");
+    let services: Vec<_> = fs::read_to_string(manifests)
+        .unwrap()
+        .lines()
+        .filter_map(|l| l.strip_prefix("  name: "))
+        .map(|n| n.trim().to_uppercase().replace('-', "_"))
+        .collect();
+    assert!(services.len() >= 2, "{services:?}");
+    for file in sources(&root()) {
+        let text = code(&file);
+        for service in &services {
+            let taken = format!("env = \"{service}_");
+            assert!(
+                !text.contains(&taken),
+                "{}: a setting starts with {service}_",
+                file.display()
+            );
+        }
+    }
+}

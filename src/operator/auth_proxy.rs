@@ -45,10 +45,10 @@ const REMEMBERED_TOKENS: usize = 256;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// Port to serve on (HTTPS, all interfaces)
-    #[arg(long, env = "KUBESTASH_AUTH_PROXY_PORT", default_value_t = 8443)]
+    #[arg(long, env = "KUBESTASH_LISTEN_AUTH_PROXY", default_value_t = 8443)]
     pub port: u16,
     /// Port of the operator's metrics on loopback
-    #[arg(long, env = "KUBESTASH_METRICS_PORT", default_value_t = 8080)]
+    #[arg(long, env = "KUBESTASH_LISTEN_METRICS", default_value_t = 8080)]
     pub metrics_port: u16,
     /// Namespace of the Service in front, for the certificate's name
     #[arg(long, env = "POD_NAMESPACE", default_value = "kubestash")]

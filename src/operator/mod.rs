@@ -61,13 +61,13 @@ const CRDS: &[&str] = &[
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// Port of the admission webhooks (HTTPS, all interfaces).
-    #[arg(long, env = "KUBESTASH_WEBHOOK_PORT", default_value_t = 9443)]
+    #[arg(long, env = "KUBESTASH_LISTEN_WEBHOOK", default_value_t = 9443)]
     pub webhook_port: u16,
     /// Port of /healthz and /readyz (all interfaces).
-    #[arg(long, env = "KUBESTASH_PROBE_PORT", default_value_t = 8081)]
+    #[arg(long, env = "KUBESTASH_LISTEN_PROBES", default_value_t = 8081)]
     pub probe_port: u16,
     /// Port of /metrics (loopback only; the auth proxy serves it to others).
-    #[arg(long, env = "KUBESTASH_METRICS_PORT", default_value_t = 8080)]
+    #[arg(long, env = "KUBESTASH_LISTEN_METRICS", default_value_t = 8080)]
     pub metrics_port: u16,
     /// Namespace the operator runs in: its Lease, certificates and Services live there.
     #[arg(long, env = "POD_NAMESPACE", default_value = "kubestash")]
