@@ -10,4 +10,6 @@
 mod architecture;
 mod conformance;
 #[cfg(target_os = "linux")]
+mod mover;
+#[cfg(target_os = "linux")]
 mod sandbox;

@@ -126,9 +126,9 @@ fn classify(text: &str, error: &object_store::Error) -> Problem {
     } else if has(&[
         "UnknownIssuer",
         "unknown issuer",
-        "certificate",
-        "Certificate",
-        "InvalidCertificate",
+        "invalid peer certificate",
+        "certificate verify failed",
+        "self-signed certificate",
     ]) {
         Problem::TlsUntrusted
     } else if has(&[
@@ -148,10 +148,9 @@ fn classify(text: &str, error: &object_store::Error) -> Problem {
         Problem::NoSpace
     } else if has(&[
         "AccessDenied",
-        "403",
-        "Forbidden",
-        "401",
-        "Unauthorized",
+        "status code: 403",
+        "403 Forbidden",
+        "status code: 401",
         "Permission denied",
         "os error 13",
     ]) || matches!(
@@ -163,11 +162,10 @@ fn classify(text: &str, error: &object_store::Error) -> Problem {
         Problem::NotFound
     } else if has(&[
         "error sending request",
-        "connect",
-        "dns",
-        "timed out",
-        "timeout",
-        "HTTP error",
+        "tcp connect error",
+        "dns error",
+        "operation timed out",
+        // The library's words around every failed request; without a status the server never answered.
         "Error performing",
     ]) && !has(&["status code: 4", "status code: 5"])
     {
@@ -264,6 +262,11 @@ mod tests {
             ("<Code>AuthenticationFailed</Code>", Problem::WrongKey),
             ("No space left on device (os error 28)", Problem::NoSpace),
             ("status code: 500: Internal", Problem::Other),
+            // Words in addresses and names mean nothing.
+            (
+                "status code: 500: http://minio:40301/certificates",
+                Problem::Other,
+            ),
         ] {
             let error = said(text);
             assert_eq!(error.problem, problem, "{text}");

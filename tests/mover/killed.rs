@@ -1,0 +1,108 @@
+//! Movers that end before their time, and the locks they leave.
+
+use std::fs;
+
+use kubestash::api::config::job_plan::JobPlan;
+use kubestash::api::config::job_result::JobCause;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::fixture::{Fixture, await_that, host_name};
+
+/// Enough bytes, and none of them alike, that a backup takes a while.
+fn much_data(fixture: &Fixture) {
+    use std::io::Read as _;
+    let mut random = fs::File::open("/dev/urandom").unwrap().take(400 << 20);
+    let mut file = fs::File::create(fixture.data().join("random")).unwrap();
+    std::io::copy(&mut random, &mut file).unwrap();
+}
+
+fn children(pid: u32) -> Vec<i32> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    listed
+        .split_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .collect()
+}
+
+fn at_work(fixture: &Fixture) -> bool {
+    let data = fixture.repository_dir().join("data");
+    let packs = |dir: fs::DirEntry| fs::read_dir(dir.path()).map_or(0, Iterator::count);
+    fixture.locks() > 0 && fs::read_dir(data).is_ok_and(|dirs| dirs.flatten().map(packs).sum::<usize>() > 0)
+}
+
+/// Starts a backup and kills the whole pod in its middle.
+fn kill_in_the_middle(fixture: &Fixture) {
+    much_data(fixture);
+    fixture.write_plan(&JobPlan::Backup(fixture.backup_plan("s-1", false)));
+    let mut child = fixture.start(&fixture.backup_arguments(fixture.data().to_str().unwrap()));
+    await_that("the backup", || at_work(fixture));
+    let restic = children(child.id());
+    child.kill().unwrap();
+    for pid in restic {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    child.wait().unwrap();
+    await_that("the lock", || fixture.locks() == 1);
+    assert_eq!(fixture.records(), 1, "the record of the killed pod must be there");
+}
+
+#[test]
+fn after_a_kill_the_lock_goes_when_the_pod_is_gone_and_the_repository_is_whole() {
+    let Some(fixture) = Fixture::local() else { return };
+    kill_in_the_middle(&fixture);
+    // The API server knows no such pod any more.
+    fixture.good_backup("s-2", true);
+    assert_eq!((fixture.locks(), fixture.records()), (0, 0));
+    let checked = fixture.plain_restic(&["check", "--read-data"]);
+    assert!(checked.contains("no errors were found"), "{checked}");
+}
+
+#[test]
+fn a_lock_stays_as_long_as_its_pod_may_run() {
+    let Some(fixture) = Fixture::local() else { return };
+    kill_in_the_middle(&fixture);
+    fixture.api.pod(&host_name(), "pod-1", "Running");
+    let ended = fixture.back_up("s-2", true);
+    assert_eq!(
+        ended.code,
+        Some(0),
+        "an ordinary lock stops no backup: {}",
+        ended.log
+    );
+    assert_eq!(fixture.locks(), 1);
+    let warning = &ended.result.repositories[0].warnings[0];
+    assert!(warning.contains("is running"), "{warning}");
+}
+
+#[test]
+fn a_lock_that_nobody_left_a_record_of_is_never_touched() {
+    let Some(fixture) = Fixture::local() else { return };
+    kill_in_the_middle(&fixture);
+    fs::remove_dir_all(fixture.path("storage/demo/repo/holders")).unwrap();
+    fixture.good_backup("s-2", true);
+    assert_eq!(fixture.locks(), 1);
+}
+
+#[test]
+fn sigterm_stops_restic_and_is_recorded() {
+    let Some(fixture) = Fixture::local() else { return };
+    much_data(&fixture);
+    fixture.write_plan(&JobPlan::Backup(fixture.backup_plan("s-1", false)));
+    let child = fixture.start(&fixture.backup_arguments(fixture.data().to_str().unwrap()));
+    await_that("the backup", || at_work(&fixture));
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    let ended = fixture.finish(child);
+    assert_eq!(
+        (ended.code, ended.result.cause),
+        (Some(143), Some(JobCause::Killed)),
+        "{}",
+        ended.log
+    );
+    assert_eq!(fixture.last_state("s-1")["phase"], "Failed");
+    assert_eq!(
+        (fixture.locks(), fixture.records()),
+        (0, 0),
+        "restic takes its lock with it"
+    );
+}
