@@ -12,6 +12,8 @@ pub mod naming;
 pub mod phases;
 pub mod place;
 pub mod plan;
+pub mod repository_status;
+pub mod resync;
 pub mod retention;
 pub mod retention_job;
 pub mod schedule;
