@@ -18,6 +18,7 @@ pub mod retention;
 pub mod retention_job;
 pub mod schedule;
 pub mod size;
+pub mod storage_job;
 pub mod target;
 pub mod trigger;
 pub mod usage_policy;

@@ -167,6 +167,11 @@ pub fn init_job(storage: &str) -> String {
     bounded(&format!("init-{storage}"), MAX_NAME)
 }
 
+/// The Job that reads what a BackupStorage on a local volume holds.
+pub fn read_job(storage: &str) -> String {
+    bounded(&format!("read-{storage}"), MAX_NAME)
+}
+
 /// The Job that writes the document of a BackupStorage, Repository or Snapshot to a local volume.
 pub fn upload_job(object: &str) -> String {
     bounded(&format!("upload-{object}"), MAX_NAME)

@@ -15,6 +15,7 @@ pub struct Place {
 
 impl Place {
     /// The place of a backend; `None` for volumes and incomplete backends.
+    #[must_use]
     pub fn of(backend: &Backend) -> Option<Self> {
         let (root, prefix) = match backend.known_provider()? {
             Provider::Local => return None,
@@ -48,6 +49,12 @@ impl Place {
             root,
             prefix: join_path([prefix.unwrap_or_default()]),
         })
+    }
+
+    /// The directory in the bucket, without outer slashes; empty: the whole bucket.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The path of `other` below this place, when it lies strictly inside.

@@ -15,15 +15,22 @@ pub mod applier;
 pub mod auth_proxy;
 pub mod backup_configuration;
 pub mod backup_session;
+pub mod backup_storage;
 pub mod context;
 pub mod error;
 pub mod events;
 pub mod executor;
 pub mod leader;
+pub mod list;
 pub mod lookup;
 pub mod metrics;
 pub mod object_metrics;
 pub mod probes;
+pub mod repository;
+pub mod signals;
+pub mod snapshot;
+pub mod storage_access;
+pub mod storage_jobs;
 pub mod watch;
 pub mod webhook;
 
@@ -91,9 +98,21 @@ pub struct Options {
 
 /// One line per controller: each future runs until the context's stop signal and returns when its reconciles are done.
 fn controllers(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
+    let (signals, received) = signals::signals();
+    let signals = Arc::new(signals);
+    let (for_storages, for_repositories) = received.streams();
+    let (repositories, cache) = repository::controller(ctx.clone(), signals.clone(), for_repositories);
     vec![
         Box::pin(backup_configuration::run(ctx.clone())),
         Box::pin(backup_session::run(ctx.clone())),
+        Box::pin(repositories),
+        Box::pin(backup_storage::run(
+            ctx.clone(),
+            signals.clone(),
+            cache,
+            for_storages,
+        )),
+        Box::pin(snapshot::run(ctx.clone(), signals)),
     ]
 }
 
