@@ -163,6 +163,7 @@ pub fn build(wanted: &Wanted<'_>, image: &str, proxy: &[EnvVar]) -> Result<(Job,
             STORAGE_MEMORY
         },
         secret_keys: wanted.data.keys().cloned().collect(),
+        without_plan: false,
     };
     let task = task(wanted, retention);
     let mut job = job::job(&frame, &[task]);

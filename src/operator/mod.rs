@@ -21,7 +21,6 @@ pub mod error;
 pub mod events;
 pub mod executor;
 pub mod leader;
-pub mod list;
 pub mod lookup;
 pub mod metrics;
 pub mod object_metrics;

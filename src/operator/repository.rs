@@ -22,7 +22,7 @@ use kube::{
     runtime::{controller::Action, reflector::ObjectRef, reflector::Store},
 };
 
-use super::{Context, Error, list, signals::Signals, storage_access::full_name, storage_jobs, watch};
+use super::{Context, Error, lookup, signals::Signals, storage_access::full_name, storage_jobs, watch};
 use crate::api::conditions::repository::{REPOSITORY_INITIALIZED, reason};
 use crate::api::conditions::snapshot as snapshot_types;
 use crate::api::labels::{self, FINALIZER};
@@ -132,7 +132,7 @@ pub(crate) async fn snapshots(ctx: &Context, repository: &Repository) -> Result<
     let name = repository.name_any();
     let api: Api<Snapshot> = Api::namespaced(ctx.client.clone(), &repository.namespace().unwrap_or_default());
     let labelled = ListParams::default().labels(&format!("{}={}", labels::REPO_NAME, label(&name)));
-    let mut found = list::all(&api, labelled).await?;
+    let mut found = lookup::list(&api, labelled).await?;
     // A label may be shortened; the field is exact.
     found.retain(|snapshot| snapshot.spec.repository == name);
     Ok(found)

@@ -23,7 +23,7 @@ use crate::decide::storage_job::{Wanted, plan_backend};
 use crate::operator::snapshot::GIVE_UP_AFTER;
 use crate::operator::storage_access::{self, SecretFact, full_name, is_local};
 use crate::operator::storage_jobs::{self, Progress};
-use crate::operator::{Context, Error, list};
+use crate::operator::{Context, Error, lookup};
 
 /// Removing everything may take long.
 const WIPE_SECONDS: i64 = 24 * 3600;
@@ -65,7 +65,7 @@ pub(super) async fn run(storage: &BackupStorage, ctx: &Context, shared: &Shared)
 /// Deletes the Repositories that lie in the storage; answers how many are still there. They are read from the API server
 /// and not from the cache: nothing may be overlooked here.
 async fn delete_repositories(ctx: &Context, storage: &BackupStorage) -> Result<usize, Error> {
-    let all = list::all(&Api::<Repository>::all(ctx.client.clone()), ListParams::default()).await?;
+    let all = lookup::list(&Api::<Repository>::all(ctx.client.clone()), ListParams::default()).await?;
     let (namespace, name) = (storage.namespace().unwrap_or_default(), storage.name_any());
     let lies_here = |repository: &&Repository| {
         let own = repository.namespace().unwrap_or_default();
@@ -105,7 +105,7 @@ async fn wipe(ctx: &Context, storage: &BackupStorage) -> Result<bool, Error> {
             "Secret {namespace}/{name} does not exist"
         )));
     }
-    let others = list::all(
+    let others = lookup::list(
         &Api::<BackupStorage>::all(ctx.client.clone()),
         ListParams::default(),
     )

@@ -20,7 +20,7 @@ use crate::decide::storage_job::{Wanted, plan_backend};
 use crate::decide::{naming, resync};
 use crate::operator::storage_access::{self, SecretFact, full_name, is_local};
 use crate::operator::storage_jobs::{self, Progress};
-use crate::operator::{Context, Error, list};
+use crate::operator::{Context, Error, lookup};
 
 /// How many Snapshots are created at the same time.
 const PARALLEL: usize = 8;
@@ -154,7 +154,7 @@ async fn snapshots(
 ) -> Result<(), Error> {
     let namespace = repository.namespace().unwrap_or_default();
     let api: Api<PartialObjectMeta<Snapshot>> = Api::namespaced(ctx.client.clone(), &namespace);
-    let existing: HashSet<String> = list::all(&api, ListParams::default())
+    let existing: HashSet<String> = lookup::list(&api, ListParams::default())
         .await?
         .iter()
         .map(ResourceExt::name_any)

@@ -19,7 +19,7 @@ use crate::operator::signals::Signals;
 use crate::operator::snapshot::GIVE_UP_AFTER;
 use crate::operator::storage_access::{self, SecretFact, full_name, is_local};
 use crate::operator::storage_jobs::{self, Progress};
-use crate::operator::{Context, Error, list};
+use crate::operator::{Context, Error, lookup};
 
 /// Removing a directory may take long.
 const WIPE_SECONDS: i64 = 6 * 3600;
@@ -68,7 +68,7 @@ async fn delete_snapshots(ctx: &Context, repository: &Repository) -> Result<usiz
         labels::REPO_NAME,
         label(&repository.name_any())
     ));
-    let mut found = list::all(&api, labelled).await?;
+    let mut found = lookup::list(&api, labelled).await?;
     let uid = repository.uid();
     found.retain(|snapshot| {
         let owners = snapshot.owner_references();
@@ -150,7 +150,7 @@ async fn other_inside(
     storage: &str,
     path: &str,
 ) -> Result<Option<String>, Error> {
-    let all = list::all(&Api::<Repository>::all(ctx.client.clone()), ListParams::default()).await?;
+    let all = lookup::list(&Api::<Repository>::all(ctx.client.clone()), ListParams::default()).await?;
     let found = all.iter().find(|other| {
         let own = other.namespace().unwrap_or_default();
         let reference = other.spec.storage_ref.clone().unwrap_or_default();

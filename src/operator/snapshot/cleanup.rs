@@ -6,7 +6,7 @@
 //! [`GIVE_UP_AFTER`], and an event says what was left behind.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt, api::ListParams, runtime::controller::Action};
 
 use super::upload::{Home, home};
@@ -20,7 +20,7 @@ use crate::decide::{naming, retention};
 use crate::operator::signals::Signals;
 use crate::operator::storage_access::{self, is_local};
 use crate::operator::storage_jobs::{self, Progress};
-use crate::operator::{Context, Error, list};
+use crate::operator::{Context, Error, lookup};
 
 /// How long wiping is tried before the object is let go.
 pub(crate) const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(5);
@@ -93,7 +93,7 @@ async fn wipe(ctx: &Context, snapshot: &Snapshot) -> Result<Wiped, Error> {
     let namespace = snapshot.namespace().unwrap_or_default();
     let api: Api<Snapshot> = Api::namespaced(ctx.client.clone(), &namespace);
     let labelled = ListParams::default().labels(&format!("{}={}", labels::REPO_NAME, label(&repository)));
-    let others = list::all(&api, labelled).await?;
+    let others = lookup::list(&api, labelled).await?;
     let staying: Vec<&Snapshot> = others
         .iter()
         .filter(|other| other.spec.repository == repository && other.metadata.deletion_timestamp.is_none())
@@ -121,7 +121,7 @@ async fn wipe(ctx: &Context, snapshot: &Snapshot) -> Result<Wiped, Error> {
             documents: vec![document],
         }],
         deadline: None,
-        cluster: cluster(ctx).await?,
+        cluster: lookup::cluster(ctx).await?,
     });
     let name = naming::cleanup_job(&snapshot.name_any());
     let mut wanted = Wanted::new(
@@ -217,16 +217,6 @@ async fn encryption(ctx: &Context, repository: &Repository) -> Result<Secret, Er
     }
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &own);
     api.get_opt(&reference.name).await?.ok_or_else(missing)
-}
-
-/// The identity of this cluster: the UID of its namespace `kube-system`.
-async fn cluster(ctx: &Context) -> Result<String, Error> {
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    Ok(api
-        .get_opt("kube-system")
-        .await?
-        .and_then(|namespace| namespace.uid())
-        .unwrap_or_default())
 }
 
 #[cfg(test)]

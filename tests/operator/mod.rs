@@ -1,0 +1,6 @@
+//! The operator against the sandbox's API server: YAML in, YAML out.
+
+mod backup_storage;
+mod bucket;
+mod cluster;
+mod repository;
