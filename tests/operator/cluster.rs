@@ -26,6 +26,14 @@ pub(super) struct Cluster {
 static CRDS: LazyLock<Vec<Value>> = LazyLock::new(|| read("crds"));
 static OPERATOR: LazyLock<Vec<Value>> = LazyLock::new(|| read("operator"));
 
+/// The shipped manifests of these kinds, in the order of the kinds.
+pub(super) fn manifests(kinds: &[&str]) -> Vec<Value> {
+    let mut objects = OPERATOR.clone();
+    objects.retain(|object| kinds.contains(&object["kind"].as_str().unwrap_or_default()));
+    objects.sort_by_key(|object| kinds.iter().position(|kind| *kind == object["kind"]));
+    objects
+}
+
 fn read(directory: &str) -> Vec<Value> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("manifests")
@@ -90,7 +98,14 @@ fn options() -> Options {
 impl Cluster {
     /// A cluster with definitions and roles, and the operator running in it.
     pub(super) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same with other options.
+    pub(super) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         kubestash::install_crypto_provider();
+        let mut options = options();
+        change(&mut options);
         let server = Server::new(&kubestash::sandbox::Options::default()).unwrap();
         let client = server.client(Identity::Admin);
         let calls: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -101,13 +116,13 @@ impl Cluster {
         let own = counted(server.client(account), calls.clone());
         let cluster = Self {
             client,
-            operator: Context::new(own, options()),
+            operator: Context::new(own, options),
             calls,
         };
         for object in CRDS.clone() {
             cluster.apply(object).await;
         }
-        let wanted = [
+        let roles = [
             "Namespace",
             "ServiceAccount",
             "ClusterRole",
@@ -115,9 +130,7 @@ impl Cluster {
             "Role",
             "RoleBinding",
         ];
-        let mut objects = OPERATOR.clone();
-        objects.retain(|object| wanted.contains(&object["kind"].as_str().unwrap_or_default()));
-        objects.sort_by_key(|object| wanted.iter().position(|kind| *kind == object["kind"]));
+        let objects = manifests(&roles);
         for object in objects {
             cluster.apply(object).await;
         }
@@ -140,13 +153,21 @@ impl Cluster {
 
     /// Applies an object; one without a namespace goes to `demo`.
     pub(super) async fn apply(&self, object: Value) -> Value {
+        let name = object["metadata"]["name"].to_string();
+        self.try_apply(object)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Applies an object that may be refused.
+    pub(super) async fn try_apply(&self, object: Value) -> Result<Value, kube::Error> {
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         let params = PatchParams::apply("test").force();
         let applied = self
             .api(&object)
             .patch(&name, &params, &Patch::Apply(&object))
-            .await;
-        serde_json::to_value(applied.unwrap_or_else(|error| panic!("{name}: {error}"))).unwrap()
+            .await?;
+        Ok(serde_json::to_value(applied).unwrap())
     }
 
     /// Merges into the status, as a Job would.
@@ -278,6 +299,11 @@ fn reference(kind: &str, name: &str) -> Value {
         ("Secret", "v1"),
         ("Namespace", "v1"),
         ("ServiceAccount", "v1"),
+        ("MutatingWebhookConfiguration", "admissionregistration.k8s.io/v1"),
+        (
+            "ValidatingWebhookConfiguration",
+            "admissionregistration.k8s.io/v1",
+        ),
     ]
     .into();
     json!({"apiVersion": group[kind], "kind": kind, "metadata": {"name": name, "namespace": namespace}})

@@ -3,4 +3,6 @@
 mod backup_storage;
 mod bucket;
 mod cluster;
+mod local;
 mod repository;
+mod webhook;

@@ -72,7 +72,11 @@ async fn delete_repositories(ctx: &Context, storage: &BackupStorage) -> Result<u
         let reference = repository.spec.storage_ref.as_ref();
         reference.is_some_and(|reference| reference.name == name && reference.namespace_or(&own) == namespace)
     };
-    let found: Vec<&Repository> = all.iter().filter(lies_here).collect();
+    // One made after the deletion began (a BackupConfiguration still asks for it) finds no storage; it must not hold this
+    // one for ever.
+    let going_since = storage.metadata.deletion_timestamp.clone();
+    let earlier = |repository: &&Repository| repository.creation_timestamp() <= going_since;
+    let found: Vec<&Repository> = all.iter().filter(lies_here).filter(earlier).collect();
     for repository in found
         .iter()
         .filter(|repository| repository.metadata.deletion_timestamp.is_none())
