@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, eventually, holds, names, number, template, text, until_gone};
+use super::cluster::{Cluster, eventually, holds, names, number, template, text, until_gone, within};
 
 fn job(name: &str, end: &str, spec: &Value) -> Value {
     let annotations = if end.is_empty() {
@@ -25,21 +27,10 @@ fn job(name: &str, end: &str, spec: &Value) -> Value {
 #[tokio::test]
 async fn a_job_makes_its_pod_at_once_and_completes() {
     let cluster = Cluster::start().await;
-    // One to warm up, one to measure.
-    cluster.create::<Job>(job("first", "Succeeded", &json!({}))).await;
-    cluster
-        .until::<Job>("first", "is complete", |job| holds(job, "Complete").is_some())
-        .await;
-    let start = Instant::now();
     cluster.create::<Job>(job("main", "Succeeded", &json!({}))).await;
     let pods = cluster
         .until_pods("job-name=main", "a pod", |pods| !pods.is_empty())
         .await;
-    assert!(
-        start.elapsed() < Duration::from_millis(500),
-        "{:?}",
-        start.elapsed()
-    );
     let pod = &pods[0];
     assert!(pod.name_any().starts_with("main-"));
     let done = cluster
@@ -89,6 +80,33 @@ async fn a_job_makes_its_pod_at_once_and_completes() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_pod_follows_its_job_within_moments() {
+    let cluster = Cluster::start().await;
+    let mut times = Vec::new();
+    for number in 0..9 {
+        let name = format!("job-{number}");
+        let of_job = watcher::Config::default().labels(&format!("job-name={name}"));
+        let mut pods = Box::pin(watcher(cluster.namespaced::<Pod>(), of_job).applied_objects());
+        let start = Instant::now();
+        cluster.create::<Job>(job(&name, "", &json!({}))).await;
+        let assigned = async {
+            loop {
+                let pod = pods.next().await.unwrap().unwrap();
+                if !text(&pod, "/spec/nodeName").is_empty() {
+                    return;
+                }
+            }
+        };
+        within("a pod with a node", assigned).await;
+        times.push(start.elapsed());
+    }
+    times.sort();
+    // Some 10 ms where nothing else runs; tests share their processors with many others.
+    assert!(times[4] < Duration::from_millis(300), "{times:?}");
+    println!("from a Job to its pod on a node: {times:?}");
 }
 
 #[tokio::test]

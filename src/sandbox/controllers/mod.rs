@@ -45,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use engine::{Controller, Queue, Recorder, drive};
 use garbage_collector::GarbageCollector;
 use informers::Informers;
+pub use volumes::{OwnTrees, Trees};
 
 /// How long the first reading of all kinds may take.
 const FIRST_READING: Duration = Duration::from_secs(60);
@@ -60,6 +61,8 @@ pub struct Options {
     pub version: String,
     /// Where volumes and their snapshots are kept; an absolute path.
     pub volumes_dir: PathBuf,
+    /// How trees of files below it are copied and removed.
+    pub trees: Arc<dyn Trees>,
     /// The certificate authority of the API server (PEM), given to every namespace as `kube-root-ca.crt`.
     pub root_ca: Option<String>,
     /// The pause before a Job's failed pod is replaced; it doubles with each failure. Kubernetes waits ten seconds.
@@ -85,6 +88,7 @@ impl Options {
             capacity: capacity.map(|(name, amount)| (name.to_owned(), amount)).into(),
             version: "v1.37.0".to_owned(),
             volumes_dir: volumes_dir.to_owned(),
+            trees: Arc::new(OwnTrees),
             root_ca: None,
             job_backoff: Duration::from_secs(10),
             ready: None,
@@ -218,7 +222,7 @@ fn workloads(waiting: &mut Waiting, known: &Informers, events: &Recorder, option
 
 /// What makes, binds and keeps volumes and their snapshots.
 fn storage(waiting: &mut Waiting, known: &Informers, events: &Recorder, options: &Options) {
-    let directories = volumes::Directories::new(&options.volumes_dir);
+    let directories = volumes::Directories::new(&options.volumes_dir, Arc::clone(&options.trees));
     let sources = volumes::Sources {
         claims: Arc::clone(&known.claims),
         volumes: Arc::clone(&known.volumes),

@@ -9,7 +9,7 @@ use super::{CONTENT_PROTECTION, Sources, is_ours};
 use crate::sandbox::controllers::engine::{
     Controller, Error, Key, Next, Queue, Recorder, is_terminating, now,
 };
-use crate::sandbox::controllers::volumes::{Directories, amount, copy, exists, path_of, remove};
+use crate::sandbox::controllers::volumes::{Directories, amount, exists, path_of};
 
 /// The controller of contents.
 pub(in super::super) struct Contents {
@@ -72,7 +72,9 @@ impl Contents {
             };
             let handle = content.name_any();
             let time = jiff::Timestamp::now().as_nanosecond();
-            copy(&path, &self.directories.snapshot(&handle)).await?;
+            self.directories
+                .copy(&path, &self.directories.snapshot(&handle))
+                .await?;
             let size = volume
                 .spec
                 .as_ref()
@@ -96,7 +98,9 @@ impl Contents {
             .and_then(|status| status.snapshot_handle.clone());
         let handle = handle.unwrap_or_else(|| content.name_any());
         if content.spec.deletion_policy == "Delete" && is_plain(&handle) {
-            remove(&self.directories.snapshot(&handle)).await?;
+            self.directories
+                .remove(&self.directories.snapshot(&handle))
+                .await?;
         }
         let mut free = content.clone();
         free.finalizers_mut()

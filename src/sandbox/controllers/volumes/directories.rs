@@ -1,18 +1,16 @@
 //! Volumes and snapshots as directories. Everything that touches the file system on behalf of the controllers is
-//! here: making, copying with all attributes, and removing.
+//! here or in [`super::trees`].
 //!
 //! A copy is made beside its place and renamed when it is complete, so that a directory that is there is whole.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use tokio::fs;
-use tokio::process::Command;
 
+use super::trees::Trees;
 use crate::sandbox::controllers::engine::Error;
 
 /// Anybody may write into a volume: containers run as many users, and nothing here changes owners for them.
@@ -22,12 +20,16 @@ const OPEN: u32 = 0o777;
 #[derive(Debug, Clone)]
 pub(in super::super) struct Directories {
     root: Arc<Path>,
+    trees: Arc<dyn Trees>,
 }
 
 impl Directories {
     /// Everything is kept below this directory, which is made when it is needed.
-    pub(in super::super) fn new(root: &Path) -> Self {
-        Self { root: root.into() }
+    pub(in super::super) fn new(root: &Path, trees: Arc<dyn Trees>) -> Self {
+        Self {
+            root: root.into(),
+            trees,
+        }
     }
 
     /// The directory of a volume.
@@ -46,6 +48,29 @@ impl Directories {
             .components()
             .any(|part| part == std::path::Component::ParentDir);
         !climbs && path.starts_with(&*self.root) && path != &*self.root
+    }
+
+    /// Copies a directory with all its attributes. Does nothing if `to` is there already: then it is whole.
+    pub(in super::super) async fn copy(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        if exists(to).await {
+            return Ok(());
+        }
+        let partial = to.with_extension("partial");
+        self.remove(&partial).await?;
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent).await.map_err(failed("make", parent))?;
+        }
+        let copied = self.trees.copy(from.to_owned(), partial.clone()).await;
+        copied.map_err(failed("copy", from))?;
+        fs::rename(&partial, to).await.map_err(failed("finish", to))
+    }
+
+    /// Removes a directory and all it contains. One that is not there is no error.
+    pub(in super::super) async fn remove(&self, path: &Path) -> Result<(), Error> {
+        self.trees
+            .remove(path.to_owned())
+            .await
+            .map_err(failed("remove", path))
     }
 }
 
@@ -68,79 +93,17 @@ pub(in super::super) async fn make(path: &Path) -> Result<(), Error> {
         .map_err(failed("open", path))
 }
 
-/// Copies a directory with modes, owners, times, links, holes and extended attributes, sharing blocks where the file
-/// system can. Does nothing if `to` is there already: then it is whole.
-pub(in super::super) async fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    if exists(to).await {
-        return Ok(());
-    }
-    let partial = to.with_extension("partial");
-    remove(&partial).await?;
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).await.map_err(failed("make", parent))?;
-    }
-    let options = ["--archive", "--reflink=auto", "--sparse=auto"].map(OsStr::new);
-    let plain = ["-a"].map(OsStr::new);
-    // Small systems have a cp that knows only the short options.
-    if let Err(error) = run_cp(&options, from, &partial).await {
-        remove(&partial).await?;
-        run_cp(&plain, from, &partial).await.map_err(|_| error)?;
-    }
-    fs::rename(&partial, to).await.map_err(failed("finish", to))
-}
-
-async fn run_cp(options: &[&OsStr], from: &Path, to: &Path) -> Result<(), Error> {
-    let output = Command::new("cp")
-        .args(options)
-        .arg("--")
-        .arg(from)
-        .arg(to)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(failed("start cp for", from))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().last().unwrap_or("cp failed").to_owned();
-    Err(Error::File(
-        format!("could not copy {}", from.display()),
-        io::Error::other(last),
-    ))
-}
-
-/// Removes a directory and all it contains. One that is not there is no error.
-pub(in super::super) async fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path).await {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            // A directory somebody closed on purpose: open everything, then try once more.
-            let opened = Command::new("chmod")
-                .args(["-R", "u+rwX", "--"])
-                .arg(path)
-                .stderr(Stdio::null())
-                .kill_on_drop(true)
-                .status()
-                .await;
-            opened.map_err(failed("open", path))?;
-            fs::remove_dir_all(path).await.map_err(failed("remove", path))
-        }
-        outcome => outcome.map_err(failed("remove", path)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
+    use crate::sandbox::controllers::OwnTrees;
 
     #[tokio::test]
     async fn a_copy_keeps_what_files_are() {
         let root = tempfile::tempdir().unwrap();
-        let directories = Directories::new(root.path());
+        let directories = Directories::new(root.path(), Arc::new(OwnTrees));
         let (from, to) = (directories.volume("a"), directories.snapshot("s"));
         make(&from).await.unwrap();
         std::fs::write(from.join("plain"), "text").unwrap();
@@ -151,7 +114,7 @@ mod tests {
             .unwrap()
             .set_len(8 << 20)
             .unwrap();
-        copy(&from, &to).await.unwrap();
+        directories.copy(&from, &to).await.unwrap();
         let meta = |name: &str| std::fs::symlink_metadata(to.join(name)).unwrap();
         assert_eq!(meta("plain").mode() & 0o777, 0o640);
         assert_eq!(meta("plain").ino(), meta("second").ino());
@@ -163,8 +126,8 @@ mod tests {
         assert_eq!(meta("sparse").len(), 8 << 20);
         assert!(meta("sparse").blocks() < 100);
         assert!(!to.with_extension("partial").exists());
-        remove(&to).await.unwrap();
-        remove(&to).await.unwrap();
+        directories.remove(&to).await.unwrap();
+        directories.remove(&to).await.unwrap();
         assert!(!to.exists());
         assert!(directories.owns(&to) && !directories.owns(Path::new("/etc")));
         assert!(!directories.owns(&root.path().join("../etc")) && !directories.owns(root.path()));
@@ -173,8 +136,12 @@ mod tests {
     #[tokio::test]
     async fn a_copy_of_nothing_says_so_and_leaves_nothing() {
         let root = tempfile::tempdir().unwrap();
+        let directories = Directories::new(root.path(), Arc::new(OwnTrees));
         let to = root.path().join("to");
-        let error = copy(&root.path().join("missing"), &to).await.unwrap_err();
+        let error = directories
+            .copy(&root.path().join("missing"), &to)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("missing"), "{error}");
         assert!(!to.exists());
     }

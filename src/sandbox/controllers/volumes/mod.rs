@@ -6,6 +6,7 @@ mod claims;
 mod directories;
 mod provision;
 mod reclaim;
+mod trees;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -13,9 +14,10 @@ use kube::ResourceExt;
 
 pub(super) use binding::amount;
 pub(super) use claims::{Claims, Sources};
-pub(super) use directories::{Directories, copy, exists, remove};
+pub(super) use directories::{Directories, exists};
 pub(super) use provision::path_of;
 pub(super) use reclaim::Volumes;
+pub use trees::{OwnTrees, Trees};
 
 use super::engine::{Informer, Key};
 use super::pods::is_finished;

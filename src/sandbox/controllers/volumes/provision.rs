@@ -65,7 +65,7 @@ impl Claims {
             }
             Content::Nothing => directories::make(&path).await?,
             Content::CopyOf(from) => {
-                if let Err(error) = directories::copy(&from, &path).await {
+                if let Err(error) = self.directories.copy(&from, &path).await {
                     let message = format!("failed to provision volume with StorageClass {name:?}: {error}");
                     self.events.warning(claim, "ProvisioningFailed", message);
                     return Err(error);

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Resource, ResourceExt};
 
 use super::provision::path_of;
-use super::{Directories, PROVISIONER, directories};
+use super::{Directories, PROVISIONER};
 use crate::sandbox::controllers::engine::{
     Controller, Error, Informer, Key, Next, Queue, Recorder, is_terminating, now,
 };
@@ -101,7 +101,7 @@ impl Volumes {
     }
 
     async fn remove(&self, volume: &PersistentVolume, path: PathBuf) -> Result<(), Error> {
-        if let Err(error) = directories::remove(&path).await {
+        if let Err(error) = self.directories.remove(&path).await {
             self.fail(volume, &error.to_string()).await?;
             return Err(error);
         }
