@@ -26,7 +26,7 @@ pub(super) fn server() -> Server {
     Server::new(&Options::default()).unwrap()
 }
 
-fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {
+pub(super) fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
 
@@ -34,7 +34,7 @@ fn config_map(name: &str, data: Value) -> ConfigMap {
     from(json!({"metadata": {"name": name}, "data": data}))
 }
 
-fn code(error: kube::Error) -> (u16, String) {
+pub(super) fn code(error: kube::Error) -> (u16, String) {
     match error {
         kube::Error::Api(status) => (status.code, status.message.clone()),
         other => panic!("not an API error: {other}"),
@@ -52,6 +52,10 @@ pub(super) async fn account(client: &kube::Client, namespace: &str, name: &str) 
 /// A CRD with a bit of everything.
 pub(super) const WIDGETS: &str = include_str!("widgets.yaml");
 
+pub(super) fn widget_kind() -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("test.io", "v1", "Widget"), "widgets")
+}
+
 async fn with_widgets() -> (Server, Api<DynamicObject>) {
     let server = server();
     let client = server.client(Identity::Admin);
@@ -59,8 +63,7 @@ async fn with_widgets() -> (Server, Api<DynamicObject>) {
     crds.create(&PostParams::default(), &serde_saphyr::from_str(WIDGETS).unwrap())
         .await
         .unwrap();
-    let kind =
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("test.io", "v1", "Widget"), "widgets");
+    let kind = widget_kind();
     (server.clone(), Api::namespaced_with(client, "default", &kind))
 }
 
@@ -627,8 +630,7 @@ async fn events_of_both_groups_are_the_same() {
 #[tokio::test]
 async fn a_controller_runs_on_it() {
     let (_server, widgets) = with_widgets().await;
-    let kind =
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("test.io", "v1", "Widget"), "widgets");
+    let kind = widget_kind();
     let context = Arc::new(widgets.clone());
     let controller = Controller::new_with(
         widgets.clone(),

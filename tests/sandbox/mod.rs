@@ -7,4 +7,6 @@ mod controllers_jobs;
 mod controllers_storage;
 mod controllers_workloads;
 mod kubectl;
+mod state;
 mod streams;
+mod webhooks;
