@@ -21,6 +21,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use super::auth::bootstrap;
 use super::server::Api;
 
 /// How long a client may take for the TLS handshake.
@@ -138,6 +139,7 @@ pub(crate) async fn serve(
     if !names.contains(&own) {
         names.push(own);
     }
+    bootstrap::publish(api, listener.local_addr()?);
     let acceptor = TlsAcceptor::from(Arc::new(api.authority.server_config(names)?));
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let mut connections = tokio::task::JoinSet::new();

@@ -57,6 +57,43 @@ pub(crate) fn ensure(api: &Api) {
     rbac::aggregate(api);
 }
 
+/// Says where the server listens, as the Service `kubernetes` of every cluster does.
+pub(crate) fn publish(api: &Api, address: std::net::SocketAddr) {
+    let metadata = json!({"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}});
+    let port = json!({"name": "https", "port": 443, "protocol": "TCP", "targetPort": address.port()});
+    make(
+        api,
+        "",
+        "services",
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": metadata, "status": {"loadBalancer": {}},
+            "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"], "ports": [port],
+                     "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster",
+                     "sessionAffinity": "None"},
+        }),
+    );
+    let mut endpoints = json!({
+        "apiVersion": "v1", "kind": "Endpoints", "metadata": metadata,
+        "subsets": [{"addresses": [{"ip": address.ip().to_string()}],
+                     "ports": [{"name": "https", "port": address.port(), "protocol": "TCP"}]}],
+    });
+    let kind = GroupResource::new("", "endpoints");
+    let Some(old) = api.store.get(&kind, "default", "kubernetes") else {
+        make(api, "", "endpoints", endpoints);
+        return;
+    };
+    // Another port than before the restart, as a rule.
+    if old["subsets"] != endpoints["subsets"] {
+        endpoints["metadata"] = old["metadata"].clone();
+        if let Err(error) = api.commit_update(&kind, endpoints, object::resource_version(&old)) {
+            tracing::warn!(
+                ?error,
+                "the server's own Endpoints could not be brought up to date"
+            );
+        }
+    }
+}
+
 /// Stores an object of the system's own unless it is there.
 pub(crate) fn make(api: &Api, group: &str, plural: &str, mut object: Value) {
     let kind = GroupResource::new(group, plural);

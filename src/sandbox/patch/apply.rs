@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fieldset::{self, FieldSet, Shape, key_step, shape};
+use super::fieldset::{FieldSet, Shape, key_step, shape};
 use super::managed::{self, Entry};
 use crate::sandbox::kinds::Resource;
 use crate::sandbox::object;
@@ -23,9 +23,8 @@ pub(crate) struct Wish<'a> {
 /// The object after the wish is granted; `live` is `None` if there is none yet.
 pub(crate) fn apply(live: Option<&Value>, wish: &Wish<'_>, resource: &Resource) -> ApiResult<Value> {
     let schema = resource.schema();
-    let config = managed::manageable(&own_part(wish, resource));
-    let mut wanted = fieldset::of(&config, schema);
-    wanted.owned = false;
+    let config = own_part(wish, resource);
+    let wanted = managed::fields_of(&config, resource);
     let Some(live) = live else {
         let mut object = wish.config.clone();
         managed::write(
@@ -40,9 +39,8 @@ pub(crate) fn apply(live: Option<&Value>, wish: &Wish<'_>, resource: &Resource) 
         );
         return Ok(object);
     };
-    let merged = merge(Some(live), &config, schema);
-    let (changed, _) =
-        fieldset::difference(&managed::manageable(live), &managed::manageable(&merged), schema);
+    let merged = merge(Some(live.clone()), config, schema);
+    let (changed, _) = managed::difference(live, &merged, resource);
     let is_own =
         |e: &Entry| e.manager == wish.manager && e.operation == "Apply" && e.subresource == wish.subresource;
     let before = managed::entries(live);
@@ -96,15 +94,15 @@ pub(crate) fn apply(live: Option<&Value>, wish: &Wish<'_>, resource: &Resource) 
 /// The part of a configuration its path is about: status through `status`, all else through the object itself.
 fn own_part(wish: &Wish<'_>, resource: &Resource) -> Value {
     let mut config = wish.config.clone();
-    if !resource.status {
-        return config;
+    if resource.status {
+        let map = object::map(&mut config);
+        if wish.subresource == "status" {
+            map.retain(|name, _| name == "status");
+        } else {
+            map.remove("status");
+        }
     }
-    let map = object::map(&mut config);
-    if wish.subresource == "status" {
-        map.retain(|name, _| name == "status");
-    } else {
-        map.remove("status");
-    }
+    managed::retain_manageable(&mut config);
     config
 }
 
@@ -141,67 +139,74 @@ fn refuse(conflicts: &[(&Entry, FieldSet)]) -> ApiError {
     ApiError::apply_conflict(format!("Apply failed with {count} {plural}: {message}"), &causes)
 }
 
-/// `live` with the wish merged in.
-fn merge(live: Option<&Value>, wish: &Value, schema: &Schema) -> Value {
+/// `live` with the wish merged in. Both are taken apart, not copied: objects may be large.
+fn merge(live: Option<Value>, wish: Value, schema: &Schema) -> Value {
     let atomic = schema.merging.as_ref().is_some_and(|m| m.atomic_map);
     match wish {
         Value::Object(fields) if !atomic => {
-            let mut out: Map<String, Value> = live.and_then(Value::as_object).cloned().unwrap_or_default();
+            let mut out = match live {
+                Some(Value::Object(map)) => map,
+                _ => Map::new(),
+            };
             for (name, value) in fields {
-                let field = schema.field(name).unwrap_or(&ANY);
-                let merged = merge(out.get(name), value, field);
-                out.insert(name.clone(), merged);
+                let field = schema.field(&name).unwrap_or(&ANY);
+                let merged = merge(out.remove(&name), value, field);
+                out.insert(name, merged);
             }
             Value::Object(out)
         }
-        Value::Array(items) => match schema.list_type() {
-            ListType::Atomic => wish.clone(),
-            ListType::Set => {
-                let mut out = live.and_then(Value::as_array).cloned().unwrap_or_default();
-                for item in items {
-                    if !out.contains(item) {
-                        out.push(item.clone());
-                    }
-                }
-                Value::Array(out)
+        Value::Array(items) if schema.list_type() != ListType::Atomic => {
+            let before = match live {
+                Some(Value::Array(list)) => list,
+                _ => Vec::new(),
+            };
+            if schema.list_type() == ListType::Map {
+                merge_keyed(before, items, schema)
+            } else {
+                union(before, items)
             }
-            ListType::Map => merge_keyed(live, items, schema),
-        },
-        other => other.clone(),
+        }
+        other => other,
     }
 }
 
+fn union(mut before: Vec<Value>, items: Vec<Value>) -> Value {
+    for item in items {
+        if !before.contains(&item) {
+            before.push(item);
+        }
+    }
+    Value::Array(before)
+}
+
 /// Items the wish names come in its order; others stay where they were among them.
-fn merge_keyed(live: Option<&Value>, items: &[Value], schema: &Schema) -> Value {
-    let before = live.and_then(Value::as_array).cloned().unwrap_or_default();
+fn merge_keyed(before: Vec<Value>, items: Vec<Value>, schema: &Schema) -> Value {
     let item_schema = schema.item().unwrap_or(&ANY);
     let step = |item: &Value| key_step(item, schema);
+    let wanted: Vec<Option<String>> = items.iter().map(step).collect();
+    let mut before: Vec<(Option<String>, Option<Value>)> =
+        before.into_iter().map(|b| (step(&b), Some(b))).collect();
     let mut out: Vec<Value> = Vec::new();
-    let mut rest = before.as_slice();
-    for item in items {
-        let found = before
-            .iter()
-            .position(|b| step(b).is_some() && step(b) == step(item));
-        if let Some(index) = found {
+    let mut passed = 0;
+    for (item, key) in items.into_iter().zip(&wanted) {
+        let found = before.iter().position(|(b, _)| b.is_some() && b == key);
+        if let Some(index) = found.filter(|i| *i >= passed) {
             // What stood before this item and is not in the wish keeps its place.
-            let passed = before.len() - rest.len();
-            if index >= passed {
-                out.extend(
-                    rest[..index - passed]
-                        .iter()
-                        .filter(|b| !items.iter().any(|i| step(i) == step(b)))
-                        .cloned(),
-                );
-                rest = &rest[index - passed + 1..];
+            for (other, value) in &mut before[passed..index] {
+                if !wanted.contains(other) {
+                    out.extend(value.take());
+                }
             }
+            passed = index + 1;
         }
-        out.push(merge(found.map(|i| &before[i]), item, item_schema));
+        let live = found.and_then(|i| before[i].1.take());
+        out.push(merge(live, item, item_schema));
     }
-    out.extend(
-        rest.iter()
-            .filter(|b| !items.iter().any(|i| step(i) == step(b)))
-            .cloned(),
-    );
+    for (other, value) in &mut before[passed..] {
+        if !wanted.contains(other) {
+            out.extend(value.take());
+        }
+    }
     Value::Array(out)
 }
 

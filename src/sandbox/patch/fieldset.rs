@@ -218,10 +218,10 @@ pub(crate) fn of(value: &Value, schema: &Schema) -> FieldSet {
 }
 
 /// The fields that differ: those that are new or have another value, and those that are gone.
-pub(crate) fn difference(old: &Value, new: &Value, schema: &Schema) -> (FieldSet, FieldSet) {
+pub(crate) fn difference(old: Option<&Value>, new: Option<&Value>, schema: &Schema) -> (FieldSet, FieldSet) {
     let mut changed = FieldSet::default();
     let mut gone = FieldSet::default();
-    compare(Some(old), Some(new), schema, &mut changed, &mut gone);
+    compare(old, new, schema, &mut changed, &mut gone);
     (changed.tidy_deep(), gone.tidy_deep())
 }
 

@@ -1,11 +1,15 @@
 //! `metadata.managedFields`: who last set which field. Every write keeps it up, so that server-side apply can tell
 //! a conflict from a field nobody cares for.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::fieldset::{self, FieldSet};
 use crate::sandbox::kinds::Resource;
 use crate::sandbox::object;
+use crate::sandbox::schema::ANY;
 
 /// Fields of metadata that nobody manages.
 const UNMANAGED: &[&str] = &[
@@ -87,27 +91,74 @@ pub(crate) fn write(object: &mut Value, entries: &[Entry]) {
     }
 }
 
-/// The object without what nobody manages.
-pub(crate) fn manageable(object: &Value) -> Value {
-    let mut map: Map<String, Value> = object.as_object().cloned().unwrap_or_default();
-    map.remove("apiVersion");
-    map.remove("kind");
-    if let Some(Value::Object(metadata)) = map.get_mut("metadata") {
-        UNMANAGED.iter().for_each(|field| {
-            metadata.remove(*field);
-        });
-        if metadata.is_empty() {
-            map.remove("metadata");
-        }
+/// Metadata without what nobody manages; `None` if nothing is left.
+fn manageable_metadata(object: &Value) -> Option<Value> {
+    let mut metadata = object.get("metadata")?.as_object()?.clone();
+    metadata.retain(|name, _| !UNMANAGED.contains(&name.as_str()));
+    (!metadata.is_empty()).then_some(Value::Object(metadata))
+}
+
+/// The top-level fields somebody may manage. Metadata is a copy, all else (it may be large) is not.
+fn manageable_fields(object: &Value) -> BTreeMap<&str, Cow<'_, Value>> {
+    let mut fields: BTreeMap<&str, Cow<'_, Value>> = object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"))
+        .map(|(name, value)| (name.as_str(), Cow::Borrowed(value)))
+        .collect();
+    if let Some(metadata) = manageable_metadata(object) {
+        fields.insert("metadata", Cow::Owned(metadata));
     }
-    Value::Object(map)
+    fields
+}
+
+/// Takes out of an object what nobody manages.
+pub(crate) fn retain_manageable(object: &mut Value) {
+    let metadata = manageable_metadata(object);
+    let map = object::map(object);
+    for field in ["apiVersion", "kind", "metadata"] {
+        map.remove(field);
+    }
+    if let Some(metadata) = metadata {
+        map.insert("metadata".into(), metadata);
+    }
 }
 
 /// All manageable fields of an object.
 pub(crate) fn fields_of(object: &Value, resource: &Resource) -> FieldSet {
-    let mut set = fieldset::of(&manageable(object), resource.schema());
-    set.owned = false;
-    set
+    let schema = resource.schema();
+    let children = manageable_fields(object).into_iter().map(|(name, value)| {
+        (
+            format!("f:{name}"),
+            fieldset::of(&value, schema.field(name).unwrap_or(&ANY)),
+        )
+    });
+    FieldSet {
+        owned: false,
+        children: children.collect(),
+    }
+}
+
+/// The manageable fields that differ: those that are new or have another value, and those that are gone.
+pub(crate) fn difference(old: &Value, new: &Value, resource: &Resource) -> (FieldSet, FieldSet) {
+    let schema = resource.schema();
+    let (before, after) = (manageable_fields(old), manageable_fields(new));
+    let (mut changed, mut gone) = (FieldSet::default(), FieldSet::default());
+    for name in before
+        .keys()
+        .chain(after.keys().filter(|n| !before.contains_key(**n)))
+    {
+        let field = schema.field(name).unwrap_or(&ANY);
+        let (a, b) = (before.get(name).map(|v| &**v), after.get(name).map(|v| &**v));
+        let (plus, minus) = fieldset::difference(a, b, field);
+        for (set, part) in [(&mut changed, plus), (&mut gone, minus)] {
+            if !part.is_empty() {
+                set.children.insert(format!("f:{name}"), part);
+            }
+        }
+    }
+    (changed, gone)
 }
 
 /// A new object belongs to who made it.
@@ -157,7 +208,7 @@ pub(crate) fn track_update(
     } else {
         given
     };
-    let (changed, gone) = fieldset::difference(&manageable(old), &manageable(object), resource.schema());
+    let (changed, gone) = difference(old, object, resource);
     if changed.is_empty() && gone.is_empty() {
         write(object, &base);
         return;
@@ -188,16 +239,35 @@ fn take_from_all(entries: Vec<Entry>, changed: &FieldSet, gone: &FieldSet) -> Ve
 
 /// Whether two states of an object say the same, apart from when managers last wrote.
 pub(crate) fn equal_but_times(a: &Value, b: &Value) -> bool {
-    let strip = |object: &Value| {
-        let mut copy = object.clone();
-        let metadata = object::metadata(&mut copy);
-        metadata.remove("resourceVersion");
-        if let Some(Value::Array(list)) = metadata.get_mut("managedFields") {
-            list.iter_mut().for_each(|e| {
-                object::map(e).remove("time");
-            });
-        }
-        copy
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
+        return a == b;
     };
-    strip(a) == strip(b)
+    let same_fields = |a: &Map<String, Value>, b: &Map<String, Value>, except: &[&str]| {
+        let rest = |map: &Map<String, Value>| map.keys().filter(|k| !except.contains(&k.as_str())).count();
+        rest(a) == rest(b)
+            && a.iter()
+                .filter(|(k, _)| !except.contains(&k.as_str()))
+                .all(|(k, v)| b.get(k) == Some(v))
+    };
+    let empty = Map::new();
+    let metadata =
+        |object: &'_ Map<String, Value>| object.get("metadata").and_then(Value::as_object).cloned();
+    let (own, other) = (
+        metadata(a).unwrap_or_else(|| empty.clone()),
+        metadata(b).unwrap_or(empty),
+    );
+    let managers = |metadata: &Map<String, Value>| -> Vec<Value> {
+        let mut list = metadata
+            .get("managedFields")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        list.iter_mut().for_each(|entry| {
+            object::map(entry).remove("time");
+        });
+        list
+    };
+    same_fields(a, b, &["metadata"])
+        && same_fields(&own, &other, &["managedFields", "resourceVersion"])
+        && managers(&own) == managers(&other)
 }

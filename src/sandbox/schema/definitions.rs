@@ -33,10 +33,16 @@ const FREE_FORM: &[&str] = &[
 ];
 
 static POOL: LazyLock<HashMap<String, Schema>> = LazyLock::new(|| {
-    let mut pool: HashMap<String, Schema> = as_json()
-        .iter()
-        .map(|(name, raw)| (name.clone(), definition(name, raw)))
-        .collect();
+    let mut pool: HashMap<String, Schema> = HashMap::new();
+    // Part by part: the JSON of all types at once would raise the memory of the process for good.
+    for part in PARTS {
+        for (name, raw) in definitions_of(*part) {
+            if !pool.contains_key(&name) {
+                let schema = definition(&name, &raw);
+                pool.insert(name, schema);
+            }
+        }
+    }
     markers::apply(&mut pool);
     pool
 });
@@ -59,21 +65,23 @@ fn definition(name: &str, raw: &Value) -> Schema {
 
 /// The JSON schemas of all types with their descriptions, by name; references are `#/…/NAME`.
 pub(crate) fn as_json() -> BTreeMap<String, Value> {
+    PARTS.iter().flat_map(|part| definitions_of(*part)).collect()
+}
+
+/// Adds some types to a generator.
+type Part = fn(&mut SchemaGenerator);
+
+const PARTS: &[Part] = &[storage_and_configuration, pods, workloads, extensions, access];
+
+fn definitions_of(part: Part) -> impl Iterator<Item = (String, Value)> {
     let mut generator = schemars::generate::SchemaSettings::openapi3().into_generator();
-    workloads(&mut generator);
-    configuration(&mut generator);
-    generator
-        .take_definitions(false)
-        .into_iter()
-        .map(|(name, schema)| {
-            let schema = if FREE_FORM.contains(&name.as_str()) {
-                json!({"description": schema["description"], "x-kubernetes-preserve-unknown-fields": true})
-            } else {
-                schema
-            };
-            (name, schema)
-        })
-        .collect()
+    part(&mut generator);
+    generator.take_definitions(false).into_iter().map(|(name, schema)| {
+        let free = FREE_FORM.contains(&name.as_str());
+        let open = || json!({"description": schema["description"], "x-kubernetes-preserve-unknown-fields": true});
+        let schema = if free { open() } else { schema };
+        (name, schema)
+    })
 }
 
 /// Adds types, and what they are made of, to the generator.
@@ -81,27 +89,41 @@ macro_rules! add {
     ($generator:ident: $($type:ty),+ $(,)?) => {{ $( let _ = $generator.subschema_for::<$type>(); )+ }};
 }
 
-fn workloads(generator: &mut SchemaGenerator) {
+fn storage_and_configuration(generator: &mut SchemaGenerator) {
     add!(generator:
         core::ConfigMap, core::Endpoints, core::Event, core::LimitRange, core::Namespace, core::Node,
-        core::PersistentVolumeClaim, core::PersistentVolume, core::Pod, core::PodTemplate,
-        core::ReplicationController, core::ResourceQuota, core::Secret, core::ServiceAccount, core::Service,
-        apps::ControllerRevision, apps::DaemonSet, apps::Deployment, apps::ReplicaSet, apps::StatefulSet,
-        batch::CronJob, batch::Job,
+        core::PersistentVolumeClaim, core::PersistentVolume, core::ResourceQuota, core::Secret,
+        core::ServiceAccount, core::Service, coordination::Lease, discovery::EndpointSlice, events::Event,
+        networking::IngressClass, networking::Ingress, networking::NetworkPolicy, scheduling::PriorityClass,
+        storage::CSIDriver, storage::StorageClass, storage::VolumeAttachment, meta::ObjectMeta,
+        meta::DeleteOptions, meta::Status, meta::ListMeta,
     );
 }
 
-fn configuration(generator: &mut SchemaGenerator) {
+fn pods(generator: &mut SchemaGenerator) {
+    add!(generator: core::Pod, core::PodTemplate);
+}
+
+fn workloads(generator: &mut SchemaGenerator) {
+    add!(generator:
+        core::ReplicationController, apps::ControllerRevision, apps::DaemonSet, apps::Deployment, apps::ReplicaSet,
+        apps::StatefulSet, batch::CronJob, batch::Job,
+    );
+}
+
+fn extensions(generator: &mut SchemaGenerator) {
     add!(generator:
         admission::MutatingWebhookConfiguration, admission::ValidatingWebhookConfiguration,
         apiextensions::CustomResourceDefinition, apiregistration::APIService,
+        scaling::v2::HorizontalPodAutoscaler, scaling::v1::Scale,
+    );
+}
+
+fn access(generator: &mut SchemaGenerator) {
+    add!(generator:
         authentication::SelfSubjectReview, authentication::TokenReview, authentication::TokenRequest,
         authorization::LocalSubjectAccessReview, authorization::SelfSubjectAccessReview,
-        authorization::SelfSubjectRulesReview, authorization::SubjectAccessReview,
-        scaling::v2::HorizontalPodAutoscaler, scaling::v1::Scale, coordination::Lease, discovery::EndpointSlice,
-        events::Event, networking::IngressClass, networking::Ingress, networking::NetworkPolicy,
-        policy::PodDisruptionBudget, policy::Eviction, rbac::ClusterRoleBinding, rbac::ClusterRole,
-        rbac::RoleBinding, rbac::Role, scheduling::PriorityClass, storage::CSIDriver, storage::StorageClass,
-        storage::VolumeAttachment, meta::ObjectMeta, meta::DeleteOptions, meta::Status, meta::ListMeta,
+        authorization::SelfSubjectRulesReview, authorization::SubjectAccessReview, policy::PodDisruptionBudget,
+        policy::Eviction, rbac::ClusterRoleBinding, rbac::ClusterRole, rbac::RoleBinding, rbac::Role,
     );
 }

@@ -66,9 +66,15 @@ async fn admit(call: &mut Call<'_>, mut object: Value) -> ApiResult<Value> {
 fn commit(call: &mut Call<'_>, mut object: Value) -> ApiResult<Arc<Value>> {
     let storage = call.resource.storage();
     let prefix = object::text(&object, &["metadata", "generateName"]).to_owned();
+    if prefix.is_empty() {
+        return call
+            .api
+            .commit_create(&storage, object)
+            .map_err(|e| call.refused(e));
+    }
     for attempt in 1.. {
         match call.api.commit_create(&storage, object.clone()) {
-            Err(WriteError::Exists) if !prefix.is_empty() && attempt < NAME_ATTEMPTS => {
+            Err(WriteError::Exists) if attempt < NAME_ATTEMPTS => {
                 let name = format!("{prefix}{}", object::random_suffix());
                 object::metadata(&mut object).insert("name".into(), Value::from(name.clone()));
                 call.name = name;

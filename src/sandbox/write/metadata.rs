@@ -120,17 +120,18 @@ pub(super) fn spec_differs(resource: &Resource, new: &Value, old: &Value) -> boo
         "status" => !resource.status,
         _ => true,
     };
-    let relevant = |object: &Value| -> Vec<(String, Value)> {
-        let fields = object
+    let part = |object: &Value| {
+        object
             .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| counts(name));
-        fields
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
+            .map_or(0, |m| m.keys().filter(|k| counts(k)).count())
     };
-    relevant(new) != relevant(old)
+    let same = |name: &String, value: &Value| old.get(name) == Some(value);
+    let fields = new
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| counts(name));
+    part(new) != part(old) || fields.into_iter().any(|(name, value)| !same(name, value))
 }
 
 /// Adds one to the generation.
