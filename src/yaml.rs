@@ -74,6 +74,25 @@ impl Document {
     }
 }
 
+impl Document {
+    /// A part of the document as a document of its own (an item of a `List`), with the places it has here.
+    pub fn part(&self, pointer: &str) -> Option<Document> {
+        let value = self.value.pointer(pointer)?.clone();
+        let prefix = format!("{pointer}/");
+        let places = self
+            .places
+            .range(prefix.clone()..)
+            .take_while(|(key, _)| key.starts_with(&prefix))
+            .map(|(key, place)| (key[pointer.len()..].to_owned(), *place))
+            .collect();
+        Some(Document {
+            value,
+            start: self.place(pointer),
+            places,
+        })
+    }
+}
+
 /// Reads all documents of a `---` stream. Empty documents are left out.
 ///
 /// # Errors

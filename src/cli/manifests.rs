@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cluster::Kind;
 use crate::yaml;
 
 /// The namespace that the files name.
@@ -85,6 +86,24 @@ impl Manifests {
     }
 }
 
+/// The schema of a kind of ours, from its definition.
+///
+/// # Errors
+/// When there is no definition of the kind, or it is not YAML, which a test rules out.
+pub fn schema(kind: &Kind) -> Result<Value, yaml::Error> {
+    let name = format!("{}.{}", kind.plural, kind.group);
+    let line = format!("\n  name: {name}\n");
+    let file = DEFINITIONS
+        .iter()
+        .find(|file| file.contains(&line))
+        .ok_or_else(|| yaml::Error::Shape(format!("there is no definition {name}")))?;
+    let mut definition: Value = yaml::from_str(file)?;
+    let schema = definition
+        .pointer_mut("/spec/versions/0/schema/openAPIV3Schema")
+        .map(Value::take);
+    schema.ok_or_else(|| yaml::Error::Shape(format!("definition {name} has no schema")))
+}
+
 /// Moves an object into the namespace, with everything in it that names the namespace.
 fn place(object: &mut Value, namespace: &str) {
     if object["kind"] == "Namespace" {
@@ -148,6 +167,17 @@ mod tests {
             let shown = object.to_string();
             assert!(!shown.contains("ghcr.io"), "{shown}");
             assert!(!shown.contains("\"namespace\":\"kubestash\""), "{shown}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_ours_has_a_schema() {
+        for kind in kinds::ALL.iter().filter(|k| k.group.ends_with(".kubestash.com")) {
+            assert!(
+                schema(kind).unwrap()["properties"]["spec"].is_object(),
+                "{}",
+                kind.kind
+            );
         }
     }
 

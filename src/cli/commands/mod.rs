@@ -6,6 +6,7 @@ pub mod install;
 pub mod logs;
 pub mod restore;
 pub mod snapshot;
+pub mod validate;
 pub mod version;
 
 use super::context::Context;
@@ -22,6 +23,7 @@ pub enum Command {
     Restore(restore::RestoreArgs),
     Snapshot(snapshot::SnapshotArgs),
     Logs(logs::LogsArgs),
+    Validate(validate::ValidateArgs),
     Install(install::InstallArgs),
     #[command(display_order = 90)]
     Completion(completion::CompletionArgs),
@@ -39,6 +41,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Restore(args) => restore::run(args, context).await,
         Command::Snapshot(args) => snapshot::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
+        Command::Validate(args) => validate::run(args, context).await,
         Command::Install(args) => install::run(args, context).await,
         Command::Completion(args) => completion::run(args, context),
         Command::Version(args) => version::run(args, context).await,
