@@ -6,6 +6,7 @@ pub mod install;
 pub mod logs;
 pub mod restore;
 pub mod snapshot;
+pub mod status;
 pub mod validate;
 pub mod version;
 
@@ -22,6 +23,7 @@ pub enum Command {
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Validate(validate::ValidateArgs),
     Install(install::InstallArgs),
@@ -40,6 +42,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => restore::run(args, context).await,
         Command::Snapshot(args) => snapshot::run(args, context).await,
+        Command::Status(args) => status::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
         Command::Validate(args) => validate::run(args, context).await,
         Command::Install(args) => install::run(args, context).await,
