@@ -8,6 +8,8 @@
 )]
 
 mod architecture;
+#[cfg(target_os = "linux")]
+mod cli;
 mod conformance;
 #[cfg(target_os = "linux")]
 mod mover;

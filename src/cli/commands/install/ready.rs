@@ -158,7 +158,7 @@ pub(super) async fn late(context: &Context, namespace: &str, after: Duration) ->
     let error = CliError::new(
         Exit::TimedOut,
         format!(
-            "KubeStash is applied in namespace {namespace}, but not ready within {}",
+            "KubeStash in namespace {namespace} is not ready within {}",
             human::go_duration(after)
         ),
     )

@@ -1,0 +1,12 @@
+//! The plugin as its users meet it: the built program, as a process, against a served API server. Each test has a
+//! namespace of its own and compares standard output, standard error and the exit code.
+
+mod backup;
+mod general;
+mod install;
+mod logs;
+mod restore;
+mod snapshot;
+mod status;
+mod validate;
+mod world;

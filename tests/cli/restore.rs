@@ -1,0 +1,100 @@
+//! `restore`.
+
+use serde_json::{Value, json};
+
+use super::world::{World, configuration, shown, snapshot, world};
+
+fn catalog(world: &World) {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let manifests = kubestash::cli::manifests::Manifests::new("kubestash", kubestash::IMAGE).unwrap();
+        manifests.catalog.iter().for_each(|object| world.create(object));
+    });
+}
+
+fn prepared(namespace: &str) -> &'static World {
+    let world = world();
+    catalog(world);
+    world.namespace(namespace);
+    world.create(&configuration(namespace, "sample"));
+    world.create(&snapshot(
+        namespace,
+        "repo-old",
+        "Succeeded",
+        "2026-01-01T00:00:00Z",
+    ));
+    world.create(&snapshot(
+        namespace,
+        "repo-new",
+        "Succeeded",
+        "2026-01-02T00:00:00Z",
+    ));
+    world.create(&snapshot(namespace, "repo-bad", "Failed", "2026-01-03T00:00:00Z"));
+    world.create(&json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": namespace},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}));
+    world
+}
+
+#[test]
+fn the_newest_snapshot_that_succeeded_goes_back_to_its_target() {
+    let world = prepared("restore");
+    let run = world.run(&["restore", "sample", "-n", "restore", "-o", "json", "-q"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let made: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(
+        made["spec"],
+        json!({
+            "target": {"apiGroup": "", "kind": "PersistentVolumeClaim", "name": "data"},
+            "dataSource": {"repository": "repo", "snapshot": "repo-new"},
+            "addon": {"name": "pvc-addon", "tasks": [{"name": "logical-backup-restore"}]},
+        })
+    );
+    shown!(world.run(&["restore", "snapshot/repo-old", "-n", "restore", "--target", "pvc/data", "--components", "dump", "-q", "--name", "again"]), @r"
+    exit 0
+    out| restoresession.core.kubestash.com/again created
+    ");
+}
+
+#[test]
+fn what_cannot_be_right_is_refused_before_anything_is_created() {
+    let world = prepared("restore-no");
+    shown!(world.run(&["restore", "nothing", "-n", "restore-no"]), @r"
+    exit 6
+    err| error: BackupConfiguration or Snapshot nothing in namespace restore-no not found.
+    err| hint: `kubectl kubestash snapshot list -n restore-no` lists what there is to restore
+    ");
+    shown!(world.run(&["restore", "repo-bad", "-n", "restore-no"]), @r"
+    exit 7
+    err| error: Snapshot repo-bad is Failed; only one that succeeded can be restored as a whole.
+    err| hint: `--components NAME` restores single components that succeeded
+    ");
+    shown!(world.run(&["restore", "sample", "-n", "restore-no", "--components", "dump-pod-7"]), @r"
+    exit 6
+    err| error: Repository repo has no Snapshot with dump-pod-7 that succeeded (of 3).
+    err| hint: `kubectl kubestash snapshot list --repo repo -n restore-no` lists them
+    ");
+    shown!(world.run(&["restore", "sample", "-n", "restore-no", "--target", "pvc/elsewhere"]), @r"
+    exit 7
+    err| error: PersistentVolumeClaim elsewhere in namespace restore-no not found.
+    err| hint: create it first, or name another with --target KIND/NAME
+    ");
+    shown!(world.run(&["restore", "sample", "-n", "restore-no", "--repo", "other"]), @r"
+    exit 6
+    err| error: BackupConfiguration sample has no Repository other.
+    err| hint: it has: repo
+    ");
+}
+
+#[test]
+fn waiting_for_a_restore_ends_with_a_code_that_says_how() {
+    let world = prepared("restore-part");
+    world.later("restoresessions", "restore-part", "part", json!({"phase": "Failed", "components": {
+        "dump-pod-0": {"phase": "Succeeded"}, "dump-pod-1": {"phase": "Failed", "error": "the target volume is full"}}}));
+    shown!(world.run(&["restore", "sample", "-n", "restore-part", "--name", "part", "--wait", "-q", "-o", "name"]), @r"
+    exit 4
+    out| restoresession.core.kubestash.com/part
+    err| error: RestoreSession part succeeded only in part.
+    err|   cause: component dump-pod-1: the target volume is full
+    err| hint: `kubectl kubestash logs restoresession/part -n restore-part` shows what its pods said
+    ");
+}

@@ -1,0 +1,94 @@
+//! `snapshot list`.
+
+use serde_json::json;
+
+use super::world::{shown, snapshot, world};
+
+#[test]
+fn the_list_takes_every_form() {
+    let world = world();
+    world.namespace("snaps");
+    world.create(&snapshot("snaps", "repo-a", "Succeeded", "2026-01-01T00:00:00Z"));
+    world.create(&snapshot("snaps", "repo-b", "Failed", "2026-01-02T00:00:00Z"));
+    shown!(world.run(&["snapshot", "list", "-n", "snaps"]), @r"
+    exit 0
+    out| NAME     REPOSITORY   SESSION   SNAPSHOT-TIME          SIZE      PHASE       AGE
+    out| repo-a   repo         daily     [time]   1.5 MiB   Succeeded   [age]
+    out| repo-b   repo         daily     [time]   1.5 MiB   Failed      [age]
+    ");
+    shown!(world.run(&["snapshot", "list", "-n", "snaps", "-o", "wide", "--no-headers", "--repo", "repo"]), @r"
+    exit 0
+    out| repo-a   repo   daily   [time]   1.5 MiB   Succeeded   [age]   PersistentVolumeClaim/data   1   true   NotVerified   Delete
+    out| repo-b   repo   daily   [time]   1.5 MiB   Failed      [age]   PersistentVolumeClaim/data   1   true   NotVerified   Delete
+    ");
+    shown!(world.run(&["snapshot", "list", "-n", "snaps", "-o", "name"]), @r"
+    exit 0
+    out| snapshot.storage.kubestash.com/repo-a
+    out| snapshot.storage.kubestash.com/repo-b
+    ");
+    let failed = r#"jsonpath={range .items[?(@.status.phase=="Failed")]}{.metadata.name}{"\n"}{end}"#;
+    shown!(world.run(&["snapshot", "list", "-n", "snaps", "-o", failed]), @r"
+    exit 0
+    out| repo-b
+    ");
+    shown!(world.run(&["snapshot", "list", "-n", "snaps", "-o", "custom-columns=N:.metadata.name,P:.status.phase,X:.spec.x"]), @r"
+    exit 0
+    out| N        P           X
+    out| repo-a   Succeeded   <none>
+    out| repo-b   Failed      <none>
+    ");
+    let all = world.run(&["snapshot", "list", "-A", "-l", "kubestash.com/repo-name=repo"]);
+    assert!(
+        all.out.starts_with("NAMESPACE") && all.out.contains("\nsnaps "),
+        "{}",
+        all.out
+    );
+    let yaml = world.run(&["snapshot", "list", "-n", "snaps", "-o", "yaml"]);
+    assert!(
+        yaml.out
+            .starts_with("apiVersion: v1\nitems:\n- apiVersion: storage.kubestash.com/v1alpha1\n"),
+        "{}",
+        yaml.out
+    );
+    assert!(!yaml.out.contains("managedFields"));
+}
+
+#[test]
+fn nothing_is_not_the_same_as_no_repository() {
+    let world = world();
+    world.namespace("no-snaps");
+    world.create(&json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Repository",
+        "metadata": {"name": "fresh", "namespace": "no-snaps"},
+        "spec": {"appRef": {"name": "x"}, "storageRef": {"name": "s"}, "path": "/x", "encryptionSecret": {"name": "k"}}}));
+    shown!(world.run(&["snapshot", "list", "-n", "no-snaps", "--repo", "fresh"]), @r"
+    exit 0
+    err| No Snapshots in namespace no-snaps.
+    ");
+    shown!(world.run(&["snapshot", "list", "-n", "no-snaps", "--repo", "other"]), @r"
+    exit 6
+    err| error: Repository other in namespace no-snaps not found.
+    ");
+}
+
+#[test]
+fn long_histories_come_in_pages() {
+    let world = world();
+    world.namespace("many");
+    for i in 0..1203 {
+        world.create(&snapshot(
+            "many",
+            &format!("repo-{i:04}"),
+            "Succeeded",
+            "2026-01-01T00:00:00Z",
+        ));
+    }
+    let list = world.run(&["snapshot", "list", "-n", "many"]);
+    let names: Vec<&str> = list
+        .out
+        .lines()
+        .skip(1)
+        .map(|l| l.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(names.len(), 1203);
+    assert_eq!((names[0], names[1202]), ("repo-0000", "repo-1202"));
+}
