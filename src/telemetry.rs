@@ -6,7 +6,9 @@ use tracing_subscriber::EnvFilter;
 /// libraries only warnings). Later calls change nothing.
 pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new("info,kube=warn,kube_client=warn,kube_runtime=warn,hyper=warn,tower=warn")
+        EnvFilter::new(
+            "info,kube=warn,kubestash=info,kube_client=warn,kube_runtime=warn,hyper=warn,tower=warn",
+        )
     });
     // An error only says that a subscriber is set already, which is what is wanted.
     let _ = tracing_subscriber::fmt()
