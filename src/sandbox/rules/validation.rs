@@ -80,11 +80,18 @@ fn template(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
         &format!("{path}.template.labels"),
         causes,
     );
-    pods::check(
-        &spec["template"]["spec"],
-        &format!("{path}.template.spec"),
-        causes,
-    );
+    // A StatefulSet's pods get a volume for each of its claims, so that its containers may mount them.
+    let mut pod = spec["template"]["spec"].clone();
+    for claim in object::list(spec, &["volumeClaimTemplates"]) {
+        let name = &claim["metadata"]["name"];
+        if let Some(pod) = pod.as_object_mut()
+            && let Value::Array(volumes) = pod.entry("volumes").or_insert_with(|| json!([]))
+            && !volumes.iter().any(|v| v["name"] == *name)
+        {
+            volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+        }
+    }
+    pods::check(&pod, &format!("{path}.template.spec"), causes);
 }
 
 fn workload(spec: &Value, causes: &mut Vec<Cause>) {
