@@ -167,6 +167,9 @@ fn execute(cli: Cli) -> Exit {
 }
 
 async fn interruptible(command: &Command, context: &Context) -> Result<Exit, CliError> {
+    if command.ends_by_itself() {
+        return Box::pin(commands::run(command, context)).await;
+    }
     tokio::select! {
         result = Box::pin(commands::run(command, context)) => result,
         _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),

@@ -12,6 +12,7 @@ pub mod controllers;
 mod http;
 mod kinds;
 pub mod kubelet;
+pub mod lifecycle;
 pub mod node;
 mod object;
 mod patch;

@@ -7,6 +7,8 @@ mod controllers_jobs;
 mod controllers_storage;
 mod controllers_workloads;
 mod kubectl;
+mod lifecycle;
+mod node;
 mod state;
 mod streams;
 mod webhooks;

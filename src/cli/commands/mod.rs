@@ -5,6 +5,7 @@ pub mod completion;
 pub mod install;
 pub mod logs;
 pub mod restore;
+pub mod sandbox;
 pub mod snapshot;
 pub mod status;
 pub mod validate;
@@ -27,10 +28,18 @@ pub enum Command {
     Logs(logs::LogsArgs),
     Validate(validate::ValidateArgs),
     Install(install::InstallArgs),
+    Sandbox(sandbox::SandboxArgs),
     #[command(display_order = 90)]
     Completion(completion::CompletionArgs),
     #[command(display_order = 91)]
     Version(version::VersionArgs),
+}
+
+impl Command {
+    /// Whether the command ends by itself in good order when it is interrupted.
+    pub fn ends_by_itself(&self) -> bool {
+        matches!(self, Command::Sandbox(args) if args.ends_by_itself())
+    }
 }
 
 /// Runs one command.
@@ -46,6 +55,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Logs(args) => logs::run(args, context).await,
         Command::Validate(args) => validate::run(args, context).await,
         Command::Install(args) => install::run(args, context).await,
+        Command::Sandbox(args) => sandbox::run(args, context).await,
         Command::Completion(args) => completion::run(args, context),
         Command::Version(args) => version::run(args, context).await,
     }

@@ -1,0 +1,130 @@
+//! Writes the files of a volume so that a reader sees either all old or all new ones, laid out as the kubelet does:
+//! the files lie in a directory with a time for a name, `..data` links to it, and every visible name links into
+//! `..data`.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Component, Path};
+
+use jiff::Timestamp;
+
+/// One file of a volume.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct VolumeFile {
+    /// Relative path.
+    pub(crate) path: String,
+    /// Content; may be secret.
+    pub(crate) content: Vec<u8>,
+    /// Permission bits.
+    pub(crate) mode: u32,
+}
+
+/// Makes the directory hold exactly these files.
+pub(crate) fn write(dir: &Path, files: &[VolumeFile]) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    fs::set_permissions(dir, Permissions::from_mode(0o755))?;
+    let name = format!("..{}", Timestamp::now().as_nanosecond());
+    let fresh = dir.join(&name);
+    fs::create_dir(&fresh)?;
+    fs::set_permissions(&fresh, Permissions::from_mode(0o755))?;
+    for file in files {
+        write_one(&fresh, file)?;
+    }
+    let data = dir.join("..data");
+    let before = fs::read_link(&data).ok();
+    let next = dir.join("..data_tmp");
+    let _ = fs::remove_file(&next);
+    symlink(&name, &next)?;
+    fs::rename(&next, &data)?;
+    for top in files
+        .iter()
+        .filter_map(|f| Path::new(&f.path).components().next())
+    {
+        let link = dir.join(top);
+        if fs::symlink_metadata(&link).is_err() {
+            symlink(Path::new("..data").join(top), &link)?;
+        }
+    }
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_symlink() && path != data && fs::metadata(&path).is_err() {
+            fs::remove_file(&path)?;
+        }
+    }
+    match before {
+        Some(old) => fs::remove_dir_all(dir.join(old)),
+        None => Ok(()),
+    }
+}
+
+fn write_one(dir: &Path, file: &VolumeFile) -> io::Result<()> {
+    let relative = Path::new(&file.path);
+    if relative.components().any(|c| !matches!(c, Component::Normal(_))) || file.path.is_empty() {
+        return Err(io::Error::other(format!(
+            "\"{}\" is not a path inside a volume",
+            file.path
+        )));
+    }
+    let path = dir.join(relative);
+    let mut parent = dir.to_path_buf();
+    for part in relative.parent().into_iter().flat_map(Path::components) {
+        parent.push(part);
+        if !parent.is_dir() {
+            fs::create_dir(&parent)?;
+            fs::set_permissions(&parent, Permissions::from_mode(0o755))?;
+        }
+    }
+    fs::write(&path, &file.content)?;
+    fs::set_permissions(&path, Permissions::from_mode(file.mode & 0o777))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, content: &str, mode: u32) -> VolumeFile {
+        VolumeFile {
+            path: path.into(),
+            content: content.into(),
+            mode,
+        }
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn files_are_replaced_together_and_old_ones_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("v");
+        write(&root, &[file("a", "1", 0o600), file("sub/b", "2", 0o644)]).unwrap();
+        assert_eq!(fs::read_to_string(root.join("sub/b")).unwrap(), "2");
+        assert_eq!(
+            fs::metadata(root.join("a")).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        write(&root, &[file("sub/b", "3", 0o644), file("c", "4", 0o644)]).unwrap();
+        assert_eq!(fs::read_to_string(root.join("sub/b")).unwrap(), "3");
+        let names = names(&root);
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert!(
+            names[0].starts_with("..1") && names[1..] == ["..data", "c", "sub"],
+            "{names:?}"
+        );
+    }
+
+    #[test]
+    fn paths_stay_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["../x", "/x", "a/../../x", ""] {
+            assert!(write(dir.path(), &[file(path, "", 0o644)]).is_err(), "{path}");
+        }
+    }
+}
