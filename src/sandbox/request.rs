@@ -114,6 +114,19 @@ impl RequestInfo {
         info.verb = resource_verb(method, !info.name.is_empty(), watching);
         info
     }
+
+    /// The name that rules with `resourceNames` are held against: that of the object or, for a list or watch of the one
+    /// object `fieldSelector=metadata.name=…`, that one's.
+    pub(crate) fn authorized_name(&self) -> &str {
+        if !self.name.is_empty() || !matches!(self.verb, "list" | "watch" | "deletecollection") {
+            return &self.name;
+        }
+        let selected = self.query.get("fieldSelector").unwrap_or_default();
+        let one = selected
+            .split(',')
+            .find_map(|part| part.strip_prefix("metadata.name="));
+        one.map_or("", |name| name.trim_start_matches('='))
+    }
 }
 
 fn decode(part: &str) -> String {
@@ -170,6 +183,23 @@ mod tests {
 
     fn parse(method: &str, uri: &str) -> RequestInfo {
         RequestInfo::parse(&method.parse().unwrap(), &uri.parse().unwrap())
+    }
+
+    #[test]
+    fn a_list_of_one_object_is_authorized_by_its_name() {
+        let info = parse(
+            "GET",
+            "/api/v1/secrets?watch=true&fieldSelector=metadata.name%3Da",
+        );
+        assert_eq!(
+            (info.verb, &*info.name, info.authorized_name()),
+            ("watch", "", "a")
+        );
+        assert_eq!(parse("GET", "/api/v1/secrets").authorized_name(), "");
+        assert_eq!(
+            parse("GET", "/api/v1/namespaces/x/secrets/b").authorized_name(),
+            "b"
+        );
     }
 
     #[test]

@@ -104,6 +104,12 @@ impl Cluster {
     /// The same with other options.
     pub(super) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         kubestash::install_crypto_provider();
+        // RUST_LOG=kubestash=debug shows what the operator does.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_env_filter(filter)
+            .try_init();
         let mut options = options();
         change(&mut options);
         let server = Server::new(&kubestash::sandbox::Options::default()).unwrap();

@@ -95,6 +95,8 @@ async fn carry_out(client: &kube::Client, job: &Job, volume: &Volume) {
 #[tokio::test]
 async fn a_local_volume_is_initialised_filled_and_wiped_by_jobs() {
     let cluster = Cluster::start().await;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "demo"}});
+    cluster.apply(account).await;
     let volume = pretend(cluster.client.clone());
     let has = |path: &str| volume.lock().unwrap().contains_key(path);
     cluster

@@ -88,7 +88,7 @@ fn authorize(api: &Api, user: &User, info: &RequestInfo) -> ApiResult<()> {
         resource: &info.resource,
         subresource: &info.subresource,
         namespace: &info.namespace,
-        name: &info.name,
+        name: info.authorized_name(),
         path: "",
     };
     rbac::authorize(api, user, &attributes)
