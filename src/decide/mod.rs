@@ -13,6 +13,7 @@ pub mod phases;
 pub mod place;
 pub mod plan;
 pub mod repository_status;
+pub mod restore;
 pub mod resync;
 pub mod retention;
 pub mod retention_job;

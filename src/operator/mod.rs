@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod object_metrics;
 pub mod probes;
 pub mod repository;
+pub mod restore_session;
 pub mod signals;
 pub mod snapshot;
 pub mod storage_access;
@@ -112,6 +113,7 @@ fn controllers(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
             for_storages,
         )),
         Box::pin(snapshot::run(ctx.clone(), signals)),
+        Box::pin(restore_session::run(ctx.clone())),
     ]
 }
 
