@@ -1,0 +1,8 @@
+//! The operator's controllers against the sandbox's API server, with a node and a storage side that are played.
+
+mod backups;
+mod counting;
+mod interrupted;
+mod quiet;
+mod restores;
+mod world;
