@@ -69,6 +69,7 @@ pub(super) struct World {
     pub(super) client: Client,
     ends: Arc<Mutex<BTreeMap<&'static str, End>>>,
     _played: Tasks,
+    _state: tempfile::TempDir,
 }
 
 fn manifests() -> Vec<Value> {
@@ -90,6 +91,19 @@ fn manifests() -> Vec<Value> {
     // Webhooks need a server on a socket; admission has tests of its own.
     all.retain(|it| !it["kind"].as_str().unwrap().contains("Webhook") && it["kind"] != "Deployment");
     all
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 /// Creates any object by its YAML or JSON.
@@ -115,8 +129,38 @@ pub(super) async fn create(client: &Client, object: Value) {
 impl World {
     /// Everything but the BackupConfiguration; Jobs succeed unless told otherwise.
     pub(super) async fn new() -> Self {
+        static BASE: tokio::sync::OnceCell<tempfile::TempDir> = tokio::sync::OnceCell::const_new();
         kubestash::install_crypto_provider();
-        let server = Server::new(&kubestash::sandbox::Options::default()).unwrap();
+        // Definitions are large: one server takes them in, the others start from copies of its state.
+        let base = BASE.get_or_init(Self::base).await;
+        let state = tempfile::tempdir().unwrap();
+        copy(base.path(), state.path());
+        let server = Server::new(&Self::options(state.path())).unwrap();
+        let client = server.client(Identity::Admin);
+        let ends = Arc::new(Mutex::new(BTreeMap::new()));
+        let played = vec![
+            tokio::spawn(play_jobs(client.clone(), ends.clone())),
+            tokio::spawn(play_snapshots(client.clone())),
+            tokio::spawn(play_repositories(client.clone())),
+        ];
+        Self {
+            server,
+            client,
+            ends,
+            _played: Tasks(played),
+            _state: state,
+        }
+    }
+
+    fn options(state: &Path) -> kubestash::sandbox::Options {
+        kubestash::sandbox::Options {
+            state_dir: Some(state.to_owned()),
+        }
+    }
+
+    async fn base() -> tempfile::TempDir {
+        let state = tempfile::tempdir().unwrap();
+        let server = Server::new(&Self::options(state.path())).unwrap();
         let client = server.client(Identity::Admin);
         for crd in kubestash::api::crds::all().unwrap() {
             let mut crd = serde_json::to_value(crd).unwrap();
@@ -136,18 +180,7 @@ impl World {
             .patch_status("store", &PatchParams::default(), &Patch::Merge(ready))
             .await
             .unwrap();
-        let ends = Arc::new(Mutex::new(BTreeMap::new()));
-        let played = vec![
-            tokio::spawn(play_jobs(client.clone(), ends.clone())),
-            tokio::spawn(play_snapshots(client.clone())),
-            tokio::spawn(play_repositories(client.clone())),
-        ];
-        Self {
-            server,
-            client,
-            ends,
-            _played: Tasks(played),
-        }
+        state
     }
 
     /// How Jobs whose name contains `part` end from now on.
