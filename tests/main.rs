@@ -14,6 +14,4 @@ mod conformance;
 #[cfg(target_os = "linux")]
 mod mover;
 #[cfg(target_os = "linux")]
-mod operator;
-#[cfg(target_os = "linux")]
 mod sandbox;

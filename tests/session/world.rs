@@ -361,7 +361,10 @@ async fn write_component(client: &Client, plan: &JobPlan, end: &End) {
             let snapshots: Api<Snapshot> = Api::namespaced(client.clone(), &plan.namespace);
             for target in &plan.targets {
                 let stats = json!([{"summary": {"id": format!("id-{}", target.snapshot), "hostPath": "/source/data", "size": "5 B"}}]);
-                let component = json!({"phase": phase, "error": error, "size": "5 B", "integrity": true, "resticStats": stats});
+                let mut component = json!({"phase": phase, "size": "5 B", "integrity": true, "resticStats": stats});
+                if let Some(error) = error {
+                    component["error"] = json!(error);
+                }
                 let status = json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Snapshot",
                     "status": {"components": {&plan.component: component}}});
                 let manager = PatchParams::apply(&format!("kubestash-job-{}", plan.component)).force();
@@ -373,7 +376,10 @@ async fn write_component(client: &Client, plan: &JobPlan, end: &End) {
         }
         JobPlan::Restore(plan) => {
             let sessions: Api<RestoreSession> = Api::namespaced(client.clone(), &plan.namespace);
-            let component = json!({"phase": phase, "error": error});
+            let mut component = json!({"phase": phase});
+            if let Some(error) = error {
+                component["error"] = json!(error);
+            }
             let status = json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "RestoreSession",
                 "status": {"components": {&plan.status_component: component}}});
             let manager = PatchParams::apply(&format!("kubestash-job-{}", plan.status_component)).force();
