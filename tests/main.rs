@@ -14,4 +14,6 @@ mod conformance;
 #[cfg(target_os = "linux")]
 mod mover;
 #[cfg(target_os = "linux")]
+mod operator;
+#[cfg(target_os = "linux")]
 mod sandbox;

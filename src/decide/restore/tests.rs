@@ -35,7 +35,7 @@ fn task() -> SessionTask {
     }
 }
 
-fn session(value: serde_json::Value) -> RestoreSession {
+fn session(value: &serde_json::Value) -> RestoreSession {
     serde_json::from_value(
         json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "RestoreSession",
         "metadata": {"name": "back", "namespace": "demo"}, "spec": value}),
@@ -60,7 +60,7 @@ fn latest_is_the_newest_success_that_has_the_components() {
             &["dump-pod-0", "dump-pod-1"],
         ),
     ];
-    let chosen = |value| choose(&source(value), &all).map(|s| s.name_any());
+    let chosen = |value| choose(&source(value), &all).map(kube::ResourceExt::name_any);
     assert_eq!(
         chosen(json!({"repository": "repo", "snapshot": "latest"})),
         Ok("new".into())
@@ -150,8 +150,10 @@ fn what_cannot_be_right_is_refused() {
 
 #[test]
 fn a_job_per_pod_runs_as_root_and_writes_to_its_claim() {
-    let session = session(json!({"dataSource": {"repository": "repo", "snapshot": "latest"},
-        "addon": {"name": "workload-addon", "tasks": [{"name": "logical-backup-restore"}]}}));
+    let session = session(
+        &json!({"dataSource": {"repository": "repo", "snapshot": "latest"},
+        "addon": {"name": "workload-addon", "tasks": [{"name": "logical-backup-restore"}]}}),
+    );
     let snapshot = snapshot(
         "repo-bc-daily-1",
         "2026-01-01T00:00:00Z",
@@ -219,13 +221,13 @@ fn a_job_per_pod_runs_as_root_and_writes_to_its_claim() {
 #[test]
 fn the_target_is_the_snapshots_application_unless_given_or_moved() {
     let snapshot = snapshot("s", "2026-01-01T00:00:00Z", "Succeeded", &[]);
-    assert_eq!(target(&session(json!({})), &snapshot).unwrap().name, "db");
-    let moved = session(json!({"manifestOptions": {"workload": {"restoreNamespace": "other"}}}));
+    assert_eq!(target(&session(&json!({})), &snapshot).unwrap().name, "db");
+    let moved = session(&json!({"manifestOptions": {"workload": {"restoreNamespace": "other"}}}));
     assert_eq!(
         target(&moved, &snapshot).unwrap().namespace.as_deref(),
         Some("other")
     );
-    let given = session(json!({"target": {"kind": "PersistentVolumeClaim", "name": "p"}}));
+    let given = session(&json!({"target": {"kind": "PersistentVolumeClaim", "name": "p"}}));
     assert_eq!(target(&given, &snapshot).unwrap().name, "p");
 }
 
@@ -240,13 +242,13 @@ fn only_what_this_restore_paused_is_held_and_shared_holds_are_kept() {
         .unwrap()
     };
     let target = targets::stateful_set(1).reference;
-    let own = session(json!({}));
+    let own = session(&json!({}));
     let all = [
         configuration("runs", false),
         configuration("paused-by-user", true),
         configuration("held", true),
     ];
-    let mut other = session(json!({}));
+    let mut other = session(&json!({}));
     other.metadata.name = Some("other".into());
     other.status = serde_json::from_value(json!({"pausedBackups": [
         {"apiGroup": "core.kubestash.com", "kind": "BackupConfiguration", "namespace": "demo", "name": "held"}]}))

@@ -263,13 +263,13 @@ async fn plan(
     let client = &run.ctx.client;
     let repository = &resolved.snapshot.spec.repository;
     let place = fetch::source_namespace(run);
-    let facts = lookup::repository(
+    let facts = Box::pin(lookup::repository(
         client,
         &place,
         repository,
         source.encryption_secret.as_ref(),
         &namespace,
-    )
+    ))
     .await?;
     let facts = match facts {
         Ok(facts) => facts,

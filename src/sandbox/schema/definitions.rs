@@ -37,10 +37,7 @@ static POOL: LazyLock<HashMap<String, Schema>> = LazyLock::new(|| {
     // Part by part: the JSON of all types at once would raise the memory of the process for good.
     for part in PARTS {
         for (name, raw) in definitions_of(*part) {
-            if !pool.contains_key(&name) {
-                let schema = definition(&name, &raw);
-                pool.insert(name, schema);
-            }
+            pool.entry(name).or_insert_with_key(|name| definition(name, &raw));
         }
     }
     markers::apply(&mut pool);
