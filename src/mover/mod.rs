@@ -11,6 +11,7 @@
 
 pub mod args;
 pub mod backup;
+mod backup_status;
 pub mod job;
 pub mod kubernetes;
 mod mounts;

@@ -6,7 +6,7 @@
 use super::job::{Failure, Job, failed_part};
 use super::repository::{Opened, Settings, open};
 use crate::api::config::job_plan::{RetentionComponent, RetentionPlan, RetentionRepository};
-use crate::api::config::job_result::{JobOutcome, JobResult, RepositoryResult};
+use crate::api::config::job_result::{JobCause, JobOutcome, JobResult, RepositoryResult};
 use crate::backend::join;
 use crate::restic::errors::Cause;
 
@@ -83,16 +83,15 @@ async fn one_component(
     opened: &mut Opened,
     result: &mut RepositoryResult,
 ) -> Result<(), Failure> {
-    opened.announce(job.holder.as_ref()).await?;
+    match opened.announce(job.holder.as_ref()).await {
+        // Deleting must work on a full storage, where no record fits.
+        Err(failure) if failure.cause == JobCause::NoSpace => {}
+        other => {
+            other?;
+        }
+    }
     for ids in component.forget.chunks(BATCH) {
-        opened.restic.forget(ids).await.map_err(|mut error| {
-            if let Cause::Locked { by } = &mut error.cause
-                && !opened.locks.left.is_empty()
-            {
-                *by = opened.locks.left.join("; ");
-            }
-            Failure::from(error)
-        })?;
+        forget(ids, opened).await?;
         result.forgotten += ids.len() as u64;
     }
     if !prune {
@@ -116,6 +115,31 @@ async fn one_component(
                 .push(format!("space was not freed in {}: {error}", opened.dir));
         }
         Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+async fn forget(ids: &[String], opened: &Opened) -> Result<(), Failure> {
+    let Err(mut error) = opened.restic.forget(ids).await else {
+        return Ok(());
+    };
+    match &mut error.cause {
+        Cause::NoSpace { .. } => return forget_on_full_storage(ids, opened).await,
+        Cause::Locked { by } if !opened.locks.left.is_empty() => *by = opened.locks.left.join("; "),
+        _ => {}
+    }
+    Err(error.into())
+}
+
+/// restic cannot even write its lock on a full storage. What it would do under it is to delete one small file per snapshot,
+/// which harms nobody who reads or writes the repository meanwhile; the data itself is left for a prune.
+async fn forget_on_full_storage(ids: &[String], opened: &Opened) -> Result<(), Failure> {
+    tracing::warn!("the storage is full: the snapshots are forgotten without a lock");
+    for id in ids {
+        if id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let path = join([opened.dir.as_str(), "snapshots", id]);
+            opened.documents.delete(&path).await?;
+        }
     }
     Ok(())
 }

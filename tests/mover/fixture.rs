@@ -318,3 +318,28 @@ pub(super) fn await_that(what: &str, mut so: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// A small file system in memory, gone when dropped.
+pub(super) struct Small(pub(super) PathBuf);
+
+impl Small {
+    pub(super) fn mount(at: &Path, size: &str) -> Option<Self> {
+        fs::create_dir(at).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(at)
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            Some(Self(at.to_owned()))
+        } else {
+            eprintln!("SKIPPED: a small file system cannot be mounted here");
+            None
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

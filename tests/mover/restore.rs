@@ -7,7 +7,7 @@ use std::process::Command;
 use kubestash::api::config::job_plan::JobPlan;
 use kubestash::api::config::job_result::JobCause;
 
-use super::fixture::Fixture;
+use super::fixture::{Fixture, Small};
 use super::tree;
 
 fn below(root: &Path, fixture: &Fixture) -> std::path::PathBuf {
@@ -129,37 +129,12 @@ fn a_path_without_a_volume_is_refused() {
     assert!(!Path::new("/no-volume-is-mounted-here").exists());
 }
 
-/// A small file system in memory, gone when dropped.
-struct Small(std::path::PathBuf);
-
-impl Small {
-    fn mount(at: &Path) -> Option<Self> {
-        fs::create_dir(at).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
-            .arg(at)
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            Some(Self(at.to_owned()))
-        } else {
-            eprintln!("SKIPPED: a small file system cannot be mounted here");
-            None
-        }
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_target_volume_is_named() {
     let Some(fixture) = Fixture::local() else { return };
     tree::make(&fixture.data());
     let id = fixture.good_backup("s", false);
-    let Some(small) = Small::mount(&fixture.path("small")) else {
+    let Some(small) = Small::mount(&fixture.path("small"), "4m") else {
         return;
     };
     let ended = fixture.restore(&id, &small.0, &[]);

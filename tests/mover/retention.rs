@@ -4,7 +4,7 @@ use std::fs;
 
 use kubestash::api::config::job_plan::{JobPlan, RetentionComponent, RetentionPlan, RetentionRepository};
 
-use super::fixture::{COMPONENT_PATH, Ended, Fixture};
+use super::fixture::{COMPONENT_PATH, Ended, Fixture, Small};
 use super::tree;
 
 fn retain(fixture: &Fixture, forget: &[&str], prune: bool, documents: &[&str]) -> Ended {
@@ -69,6 +69,35 @@ fn exactly_the_given_snapshots_go_and_space_only_when_asked() {
     fixture.plain_restic(&["check", "--read-data"]);
     assert!(fixture.plain_restic(&["snapshots", "--json"]).contains(&second));
     assert_eq!((fixture.locks(), fixture.records()), (0, 0));
+}
+
+#[test]
+fn snapshots_are_forgotten_even_when_the_storage_is_full() {
+    let Some(fixture) = Fixture::local() else { return };
+    let small = fixture.path("storage");
+    fs::remove_dir(&small).unwrap();
+    let Some(small) = Small::mount(&small, "24m") else {
+        return;
+    };
+    tree::make(&fixture.data());
+    let first = fixture.good_backup("s-1", false);
+    let second = fixture.good_backup("s-2", true);
+    let mut filler = fs::File::create(small.0.join("filler")).unwrap();
+    assert!(
+        std::io::copy(&mut std::io::repeat(7), &mut filler).is_err(),
+        "the storage must be full"
+    );
+    let ended = retain(&fixture, &[&first], false, &[]);
+    assert_eq!(
+        (ended.code, ended.result.repositories[0].forgotten),
+        (Some(0), 1),
+        "{}",
+        ended.log
+    );
+    fs::remove_file(small.0.join("filler")).unwrap();
+    assert_eq!(snapshots(&fixture), 1);
+    fixture.plain_restic(&["cat", "snapshot", &second]);
+    fixture.plain_restic(&["check"]);
 }
 
 #[test]
