@@ -11,6 +11,7 @@ mod architecture;
 #[cfg(target_os = "linux")]
 mod cli;
 mod conformance;
+mod e2e;
 #[cfg(target_os = "linux")]
 mod mover;
 #[cfg(target_os = "linux")]

@@ -5,6 +5,7 @@
 //! owns), so a controller killed in between takes the same outcome again.
 
 use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
         batch::v1::Job,
@@ -103,12 +104,25 @@ async fn step(ctx: &Context, wanted: &Wanted<'_>) -> Result<Progress, Error> {
     }
 }
 
-/// Removes a finished Job with its pods and its Secret.
+/// Removes a finished Job with its pods and its Secret. One that failed stays until [`APART`] has passed since: while it
+/// stays no other attempt is made, and callers come back with growing delays.
 ///
 /// # Errors
 /// What the API server answered.
 pub async fn discard(ctx: &Context, job: &Job) -> Result<(), Error> {
+    if failed_at(job).is_some_and(|moment| Timestamp::now().duration_since(moment) < APART) {
+        return Ok(());
+    }
     ctx.applier.delete_object(job).await
+}
+
+/// When a Job failed, where it did.
+fn failed_at(job: &Job) -> Option<Timestamp> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let failed = conditions
+        .iter()
+        .find(|c| c.type_ == "Failed" && c.status == "True")?;
+    failed.last_transition_time.as_ref().map(|time| time.0)
 }
 
 async fn create(ctx: &Context, wanted: &Wanted<'_>) -> Result<(), Error> {
@@ -219,6 +233,9 @@ fn proxy() -> Vec<EnvVar> {
     })
     .collect()
 }
+
+/// How long a failed attempt stands before the next: a Job that can never start must not come back every few seconds.
+const APART: SignedDuration = SignedDuration::from_secs(20);
 
 /// Whether the Job is over, and if so whether it succeeded.
 fn finished(job: &Job) -> Option<bool> {

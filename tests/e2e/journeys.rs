@@ -390,7 +390,7 @@ metadata: {{name: local-storage, namespace: {ns}}}
 spec:
   storage:
     provider: local
-    local: {{mountPath: /kubestash/local, persistentVolumeClaim: {{claimName: store}}}}
+    local: {{mountPath: /backups, persistentVolumeClaim: {{claimName: store}}}}
   runtimeSettings: {{pod: {{securityContext: {{fsGroup: 65534}}}}}}
 "#
     ));

@@ -265,15 +265,25 @@ impl Stage {
         )
     }
 
-    /// `kubectl apply -f -`, which must succeed.
+    /// `kubectl apply -f -`, which must succeed. While another scenario has the operator killed, webhooks are away for a
+    /// moment; a user would try again, and so does this.
     #[track_caller]
     pub(crate) fn apply(&self, yaml: &str) {
-        let said = run(
-            Command::new("kubectl")
-                .env("KUBECONFIG", &self.kubeconfig)
-                .args(["apply", "-f", "-"]),
-            Some(yaml),
-        );
+        let apply = || {
+            let mut command = Command::new("kubectl");
+            run(
+                command
+                    .env("KUBECONFIG", &self.kubeconfig)
+                    .args(["apply", "-f", "-"]),
+                Some(yaml),
+            )
+        };
+        let start = Instant::now();
+        let mut said = apply();
+        while said.err.contains("failed calling webhook") && start.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(500));
+            said = apply();
+        }
         assert_eq!(said.code, 0, "{yaml}\n{}{}", said.out, said.err);
     }
 

@@ -75,7 +75,7 @@ metadata: {name: storage, namespace: demo}
 spec:
   storage:
     provider: local
-    local: {mountPath: /kubestash/backups, persistentVolumeClaim: {claimName: backups}}
+    local: {mountPath: /backups, persistentVolumeClaim: {claimName: backups}}
   usagePolicy: {allowedNamespaces: {from: Same}}
   runtimeSettings: {pod: {securityContext: {runAsUser: 0}}}
 "#;
