@@ -5,14 +5,13 @@
 //! owns), so a controller killed in between takes the same outcome again.
 
 use futures::future::BoxFuture;
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
         batch::v1::Job,
         core::v1::{EnvVar, Pod, Secret, ServiceAccount},
         rbac::v1::{RoleBinding, RoleRef, Subject},
     },
-    jiff::Timestamp,
+    jiff::{SignedDuration, Timestamp},
 };
 use kube::{
     Api, ResourceExt,
