@@ -4,11 +4,13 @@
 
 pub mod background;
 pub mod state;
+mod trees;
 
 use std::fs;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -18,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::controllers;
+use super::node::process::Launcher;
 use super::node::{self, Ids, Image, Node};
 use super::server::{self, Identity, Server};
 use state::{Dir, Running};
@@ -222,6 +225,10 @@ impl Parts {
         options.root_ca = Some(server.ca_pem().to_owned());
         options.job_backoff = JOB_BACK_OFF;
         options.ready = Some(ready);
+        options.trees = Arc::new(trees::ContainerTrees(Launcher {
+            program: program.clone(),
+            ids: ids.clone(),
+        }));
         let client = server.client(Identity::Admin);
         let controllers = tokio::spawn(controllers::run(client.clone(), options, told(&stop_work)));
         let options = node::Options {

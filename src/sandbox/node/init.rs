@@ -51,6 +51,10 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         "probe" => probe(),
         "probe-ids" => mapped(args.next().as_deref(), || Ok(())),
         "remove" => mapped(args.next().as_deref(), || fs::remove_dir_all(&argument)),
+        "copy" => {
+            let (map, to) = (args.next(), args.next().unwrap_or_default());
+            mapped(map.as_deref(), || copy(&argument, &to))
+        }
         _ => 2,
     })
 }
@@ -230,6 +234,22 @@ fn mapped(map: Option<&str>, work: impl FnOnce() -> io::Result<()>) -> u8 {
     let Some(map) = map else { return 2 };
     let done = user_namespace(&map, &mut control).is_ok() && work().is_ok();
     u8::from(!done)
+}
+
+/// Copies a tree with all it has, by whichever kind of `cp` there is.
+fn copy(from: &str, to: &str) -> io::Result<()> {
+    let cp = |options: &[&str]| Command::new("cp").args(options).args(["--", from, to]).status();
+    if cp(&["--archive", "--reflink=auto", "--sparse=auto"])?.success() {
+        return Ok(());
+    }
+    match fs::remove_dir_all(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if cp(&["-a"])?.success() {
+        return Ok(());
+    }
+    Err(io::Error::other("cp failed"))
 }
 
 impl ProcessSpec {

@@ -119,7 +119,7 @@ impl Launcher {
             .map_err(io::Error::other)?;
         match removed {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && self.ids.map().is_some() => {
-                run_mapped(&self.program, &self.ids, "remove", tree).await
+                run_mapped(&self.program, &self.ids, "remove", tree, None).await
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,

@@ -17,8 +17,8 @@ use super::init::spec::IdMap;
 
 const PROBE_BOUND: Duration = Duration::from_secs(10);
 
-/// Removing a large tree takes its time.
-const REMOVE_BOUND: Duration = Duration::from_secs(300);
+/// Copying or removing a large tree takes its time.
+const WORK_BOUND: Duration = Duration::from_secs(1800);
 
 /// A line of `/etc/subuid` or `/etc/subgid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Ids {
         };
         if let (Some(uids), Some(gids)) = (range("/etc/subuid"), range("/etc/subgid")) {
             let ranges = Self::Ranges { uid, gid, uids, gids };
-            if run_mapped(program, &ranges, "probe-ids", Path::new("-"))
+            if run_mapped(program, &ranges, "probe-ids", Path::new("-"), None)
                 .await
                 .is_ok()
             {
@@ -150,8 +150,15 @@ async fn probe(program: &Path) -> Result<(), String> {
     Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
-/// Runs a step (`probe-ids`, `remove`) that makes a user namespace with these ids for itself.
-pub(crate) async fn run_mapped(program: &Path, ids: &Ids, step: &str, argument: &Path) -> io::Result<()> {
+/// Runs a step (`probe-ids`, `remove`, `copy`) that makes a user namespace with these ids for itself. `to` is where
+/// `copy` copies to.
+pub(crate) async fn run_mapped(
+    program: &Path,
+    ids: &Ids,
+    step: &str,
+    argument: &Path,
+    to: Option<&Path>,
+) -> io::Result<()> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     let map = serde_json::to_string(&ids.map())?;
     let mut command = Command::new(program);
@@ -160,6 +167,7 @@ pub(crate) async fn run_mapped(program: &Path, ids: &Ids, step: &str, argument: 
         .arg(step)
         .arg(argument)
         .arg(map)
+        .args(to)
         .env_clear()
         .kill_on_drop(true);
     let mut child = command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn()?;
@@ -172,7 +180,7 @@ pub(crate) async fn run_mapped(program: &Path, ids: &Ids, step: &str, argument: 
         talk.writable().await?;
         talk.try_write(b"\"Mapped\"\n")?;
     }
-    let status = timeout(REMOVE_BOUND, child.wait()).await??;
+    let status = timeout(WORK_BOUND, child.wait()).await??;
     if status.success() {
         Ok(())
     } else {
