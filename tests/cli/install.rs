@@ -2,8 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use super::world::{World, shown, world};
+use kubestash::cluster::kinds;
+use serde_json::json;
+
+use super::world::{World, configuration, shown, world};
 
 #[test]
 fn a_dry_run_prints_what_would_be_applied_and_asks_nobody() {
@@ -93,4 +97,46 @@ fn installing_needs_the_rights() {
     err|   cause: while CustomResourceDefinition addons.addons.kubestash.com was applied
     err| hint: installing needs the rights of a cluster administrator
     "#);
+}
+
+/// Runs the operator as the ServiceAccount that the manifests make, with a storage and a configuration to look after.
+#[test]
+fn the_operator_gets_along_with_the_rights_it_is_given() {
+    let world = World::empty();
+    let manifests = kubestash::cli::manifests::Manifests::new("kubestash", kubestash::IMAGE).unwrap();
+    // Without webhooks: nobody could call them here, and then nothing could be created.
+    for object in manifests
+        .all()
+        .iter()
+        .filter(|o| o.get("webhooks").is_none() && o["kind"] != "Deployment")
+    {
+        world.create(object);
+    }
+    world.namespace("work");
+    world.create(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key", "namespace": "work"}, "stringData": {"RESTIC_PASSWORD": "p"}}));
+    world.create(&json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
+        "metadata": {"name": "local", "namespace": "work"},
+        "spec": {"storage": {"provider": "local", "local": {"hostPath": {"path": "/nowhere"}, "mountPath": "/mnt"}}}}));
+    let mut configuration = configuration("work", "sample");
+    configuration["spec"]["backends"][0]["storageRef"]["name"] = json!("local");
+    world.create(&configuration);
+    let mut operator = world.operator();
+    let mut log = BufReader::new(operator.stderr.take().unwrap()).lines();
+    // The Job that prepares the storage comes last of what can happen without a node.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !world.exists(&kinds::JOB, "work", "init-local") {
+        assert!(
+            Instant::now() < deadline,
+            "no Job came: {:#?}",
+            log.by_ref().take(20).collect::<Vec<_>>()
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    operator.kill().unwrap();
+    operator.wait().unwrap();
+    let refused: Vec<String> = log
+        .map_while(Result::ok)
+        .filter(|l| l.to_lowercase().contains("forbidden"))
+        .collect();
+    assert!(refused.is_empty(), "{refused:#?}");
 }

@@ -117,6 +117,52 @@ impl World {
         self.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     }
 
+    /// Whether an object exists.
+    pub(crate) fn exists(&self, kind: &kubestash::cluster::Kind, namespace: &str, name: &str) -> bool {
+        let resource = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk(kind.group, kind.version, kind.kind),
+            kind.plural,
+        );
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client(), namespace, &resource);
+        self.runtime.block_on(api.get_opt(name)).unwrap().is_some()
+    }
+
+    /// The operator as a process with the rights of its ServiceAccount, on ports of its own; its log is on stderr.
+    pub(crate) fn operator(&self) -> std::process::Child {
+        let config = fs::read_to_string(self.dir.path().join("config")).unwrap();
+        let mut config: Value = serde_json::from_str(&config).unwrap();
+        config["users"][0]["user"]["as"] = json!("system:serviceaccount:kubestash:kubestash-operator");
+        config["users"][0]["user"]["as-groups"] = json!([
+            "system:serviceaccounts",
+            "system:serviceaccounts:kubestash",
+            "system:authenticated"
+        ]);
+        fs::write(self.dir.path().join("operator"), config.to_string()).unwrap();
+        let program = self.dir.path().join("kubestash");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kubectl-kubestash"), &program).unwrap();
+        let port = || {
+            std::net::TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port()
+                .to_string()
+        };
+        Command::new(program)
+            .arg("operator")
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("KUBECONFIG", self.dir.path().join("operator"))
+            .env("POD_NAMESPACE", "kubestash")
+            .env("POD_NAME", "operator-0")
+            .env("KUBESTASH_LISTEN_WEBHOOK", port())
+            .env("KUBESTASH_LISTEN_PROBES", port())
+            .env("KUBESTASH_LISTEN_METRICS", port())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
     /// Changes the status of a session after a while, as the operator would.
     pub(crate) fn later(&self, plural: &str, namespace: &str, name: &str, status: Value) {
         let kind = kinds::ALL.iter().find(|k| k.plural == plural).unwrap();

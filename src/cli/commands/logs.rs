@@ -191,9 +191,8 @@ pub async fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
     let cluster = context.cluster().await?;
     let (kind, object) = find(cluster, namespace, named).await?;
     let target = Target::new(namespace, named.name);
-    let target = target_namespaces(&object)
-        .into_iter()
-        .fold(target, |t, n| t.also_in(&n));
+    let elsewhere = target_namespace(cluster, namespace, &object).await;
+    let target = target.also_in(&elsewhere);
     let progress = context.ui.progress();
     let sink = Sink::Data {
         progress: &progress,
@@ -250,12 +249,24 @@ async fn find(
     )))
 }
 
-fn target_namespaces(object: &Value) -> Vec<String> {
-    let mut namespaces = Vec::new();
-    for pointer in ["/spec/target/namespace", "/status/snapshots/0/appRef/namespace"] {
-        namespaces.extend(object.pointer(pointer).and_then(Value::as_str).map(str::to_owned));
+/// The namespace of what a session backs up or restores, where that says so; there its pods run.
+async fn target_namespace(cluster: &Cluster, namespace: &str, session: &Value) -> String {
+    let named =
+        |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    if let Some(own) = named(session, "/spec/target/namespace") {
+        return own;
     }
-    namespaces
+    let Some(invoker) = named(session, "/spec/invoker/name") else {
+        return String::new();
+    };
+    // A configuration that is gone or may not be read leaves the session's own namespace to look in.
+    let found: Result<Value, Error> = cluster
+        .get(&kinds::BACKUP_CONFIGURATION, Some(namespace), &invoker)
+        .await;
+    found
+        .ok()
+        .and_then(|c| named(&c, "/spec/target/namespace"))
+        .unwrap_or_default()
 }
 
 /// Says how a session ended, where that is not simply well.

@@ -88,7 +88,13 @@ pub async fn run(args: &NowArgs, context: &Context) -> Result<Exit, CliError> {
                 .map(str::to_owned)
         })
         .collect();
-    let outcomes = wait(args, context, cluster, namespace, &names).await?;
+    let elsewhere = configuration
+        .spec
+        .target
+        .as_ref()
+        .and_then(|t| t.namespace.clone())
+        .unwrap_or_default();
+    let outcomes = wait(args, context, cluster, namespace, &names, &elsewhere).await?;
     report::ended(
         context,
         cluster,
@@ -229,12 +235,13 @@ async fn wait(
     cluster: &Cluster,
     namespace: &str,
     names: &[String],
+    elsewhere: &str,
 ) -> Result<Vec<Outcome>, CliError> {
     let progress = context.ui.progress();
     let all = try_join_all(names.iter().map(|name| async {
         let followed = follow::backup(cluster, namespace, name, Some(&progress));
         if args.logs {
-            let target = logs::Target::backup(namespace, name);
+            let target = logs::Target::backup(namespace, name).also_in(elsewhere);
             logs::while_running(cluster, &target, Sink::Talk(&progress), followed).await
         } else {
             followed.await
