@@ -84,8 +84,11 @@ fn spawn(dir: &Dir, program: &Path, arguments: &[&str]) -> std::io::Result<Child
         fs::remove_file(&path)?;
     }
     let log = fs::File::options().create(true).append(true).open(&path)?;
+    // The allocator keeps memory per thread otherwise, and an idle sandbox should be small.
+    let arenas = std::env::var_os("MALLOC_ARENA_MAX").unwrap_or_else(|| "2".into());
     Command::new(program)
         .arg0("kubectl-kubestash")
+        .env("MALLOC_ARENA_MAX", arenas)
         .args(arguments)
         .current_dir("/")
         .process_group(0)

@@ -71,12 +71,13 @@ pub(crate) async fn supervise(
     policy: Policy,
     volumes: Arc<Vec<Mounted>>,
 ) {
-    // After a restart of the sandbox its containers start again at once.
-    let mut wait = if cell.state().interrupted {
-        Duration::ZERO
-    } else {
-        BACK_OFF
-    };
+    // What has ended before it was ever started here ended with an earlier sandbox, and starts again at once.
+    let earlier = cell
+        .state()
+        .containers
+        .get(&container.name)
+        .is_some_and(|c| matches!(c.doing, Doing::Ended(_)));
+    let mut wait = if earlier { Duration::ZERO } else { BACK_OFF };
     loop {
         let ended = match &cell
             .state()

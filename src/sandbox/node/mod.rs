@@ -158,6 +158,7 @@ impl Node {
                     self.forget(&uid);
                 }
                 listed.clear();
+                self.remove_leftovers(workers);
             }
             Event::Apply(pod) => self.apply(pod, workers),
             Event::Delete(pod) => self.forget(&pod.uid().unwrap_or_default()),
@@ -179,6 +180,28 @@ impl Node {
     fn forget(&self, uid: &str) {
         if let Some(cell) = self.cells().remove(uid) {
             cell.removed();
+        }
+    }
+
+    /// Removes directories of pods that went while nobody looked (the sandbox was killed while it removed them).
+    fn remove_leftovers(&self, workers: &mut JoinSet<()>) {
+        let Ok(entries) = std::fs::read_dir(self.context.options.dir.join("pods")) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let known = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|uid| self.cells().contains_key(uid));
+            if !known {
+                let context = Arc::clone(&self.context);
+                workers.spawn(async move {
+                    let path = entry.path();
+                    if let Err(error) = context.launcher.remove_tree(&path).await {
+                        tracing::warn!(path = %path.display(), %error, "a pod's files could not be removed");
+                    }
+                });
+            }
         }
     }
 
