@@ -1,6 +1,7 @@
 //! Who is asking: bearer tokens, impersonation, and what a request may do ([`rbac`]).
 
 pub(crate) mod bootstrap;
+mod default_roles;
 pub(crate) mod rbac;
 pub(crate) mod reviews;
 pub(crate) mod rules;

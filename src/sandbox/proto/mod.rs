@@ -302,7 +302,7 @@ mod tests {
             decode(body).unwrap(),
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "b"}})
         );
-        assert!(decode(b"k8s\x00\n\x0f\n\x02v9\x12\tConfigMap").is_err());
+        assert!(decode(b"k8s\x00\n\x0f\n\x02v1\x12\tConfigNap").is_err());
         assert!(decode(b"{}").is_err());
     }
 }

@@ -92,6 +92,31 @@ pub(crate) fn fill_defaults(value: &mut Value, schema: &Schema) {
     }
 }
 
+/// Removes fields that are `null` where their schema allows none and has no default: a custom resource loses them
+/// before it is defaulted and validated.
+pub(crate) fn drop_forbidden_nulls(value: &mut Value, schema: &Schema) {
+    match value {
+        Value::Object(map) => map.retain(|name, value| {
+            let Some(field) = schema.field(name) else {
+                return true;
+            };
+            if value.is_null() {
+                return field.nullable || field.default.is_some();
+            }
+            drop_forbidden_nulls(value, field);
+            true
+        }),
+        Value::Array(items) => {
+            if let Some(item) = schema.item() {
+                items
+                    .iter_mut()
+                    .for_each(|value| drop_forbidden_nulls(value, item));
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Removes fields that are `null`: a Kubernetes type treats them as absent.
 pub(crate) fn drop_nulls(value: &mut Value) {
     match value {

@@ -60,6 +60,23 @@ fn defaults_reach_into_lists_maps_and_nulls() {
 }
 
 #[test]
+fn nulls_stay_only_where_they_mean_something() {
+    let schema = spec(json!({
+        "plain": {"type": "string"}, "may": {"type": "string", "nullable": true},
+        "list": {"type": "array", "items": {"type": "object", "properties": {"x": {"type": "integer"}}}},
+        "defaulted": {"type": "integer", "default": 1},
+    }));
+    let mut value = json!({"metadata": {"name": "a", "labels": null}, "spec": {
+        "plain": null, "may": null, "list": [{"x": null}], "defaulted": null}});
+    super::prune::drop_forbidden_nulls(&mut value, &schema);
+    fill_defaults(&mut value, &schema);
+    assert_eq!(
+        value,
+        json!({"metadata": {"name": "a"}, "spec": {"may": null, "list": [{}], "defaulted": 1}})
+    );
+}
+
+#[test]
 fn sentences_are_those_of_kubernetes() {
     let schema = schema(
         json!({"type": "object", "required": ["spec"], "properties": {"spec": {

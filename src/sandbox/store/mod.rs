@@ -6,8 +6,9 @@
 //! happens on exactly that version or not at all.
 
 mod log;
+mod shelf;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,11 +18,8 @@ use tokio::sync::watch;
 
 use super::object;
 use log::{Log, Record};
+use shelf::Shelf;
 
-/// How many changes per resource a watch may lie in the past.
-const HISTORY_EVENTS: usize = 1000;
-/// How many bytes (as JSON) of changes per resource are remembered.
-const HISTORY_BYTES: usize = 4 << 20;
 /// Objects larger than this (as JSON) are kept as bytes and parsed when read: parsed JSON takes ten times the room,
 /// and the only objects of this size are CRDs.
 const PACK_ABOVE: usize = 32 << 10;
@@ -84,6 +82,7 @@ pub(crate) struct Change {
     /// The object before the write.
     pub(crate) previous: Option<Stored>,
     pub(crate) deleted: bool,
+    /// Bytes as JSON.
     size: usize,
 }
 
@@ -107,43 +106,6 @@ pub(crate) struct Listing {
     /// The version at which the page was read.
     pub(crate) version: u64,
     pub(crate) objects: Vec<(ObjectKey, Stored)>,
-}
-
-struct Shelf {
-    objects: BTreeMap<ObjectKey, Stored>,
-    history: VecDeque<Change>,
-    history_bytes: usize,
-    /// Changes up to and including this version are forgotten.
-    floor: u64,
-    news: watch::Sender<u64>,
-}
-
-impl Shelf {
-    fn new(floor: u64) -> Self {
-        let (news, _) = watch::channel(floor);
-        Self {
-            objects: BTreeMap::new(),
-            history: VecDeque::new(),
-            history_bytes: 0,
-            floor,
-            news,
-        }
-    }
-
-    fn remember(&mut self, change: Change) {
-        let version = change.version;
-        self.history_bytes += change.size;
-        self.history.push_back(change);
-        while self.history.len() > HISTORY_EVENTS
-            || (self.history_bytes > HISTORY_BYTES && self.history.len() > 1)
-        {
-            if let Some(old) = self.history.pop_front() {
-                self.history_bytes -= old.size;
-                self.floor = old.version;
-            }
-        }
-        self.news.send_replace(version);
-    }
 }
 
 struct Inner {

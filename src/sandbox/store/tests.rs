@@ -2,6 +2,7 @@ use std::fs;
 
 use serde_json::json;
 
+use super::shelf::HISTORY_EVENTS;
 use super::*;
 
 fn pods() -> GroupResource {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::cells::{age, born, number, or_none, selector};
-use super::{Heading, pods, workloads};
+use super::cells::{born, number};
+use super::{Heading, lines, pods, workloads};
 use crate::sandbox::kinds::{EVENTS_GROUP, Resource};
 use crate::sandbox::object;
 
@@ -25,7 +25,7 @@ pub(super) fn columns(resource: &Resource) -> (&'static [Heading], Cells) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", kind) => core(kind),
         ("apps" | "batch", kind) => workload(kind),
-        (EVENTS_GROUP, _) => (EVENTS, event),
+        (EVENTS_GROUP, _) => (EVENTS, lines::event),
         ("coordination.k8s.io", "Lease") => (
             &[
                 Heading("Name", S, 0),
@@ -34,7 +34,7 @@ pub(super) fn columns(resource: &Resource) -> (&'static [Heading], Cells) {
             ],
             |o| vec![name(o), text(o, &["spec", "holderIdentity"]), born(o)],
         ),
-        ("storage.k8s.io", "StorageClass") => (STORAGE_CLASSES, storage_class),
+        ("storage.k8s.io", "StorageClass") => (STORAGE_CLASSES, lines::storage_class),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => (
             &[
                 Heading("Name", S, 0),
@@ -44,7 +44,7 @@ pub(super) fn columns(resource: &Resource) -> (&'static [Heading], Cells) {
                 Heading("Groups", S, 1),
                 Heading("ServiceAccounts", S, 1),
             ],
-            binding,
+            lines::binding,
         ),
         ("rbac.authorization.k8s.io", _) => (&[Heading("Name", S, 0), Heading("Created At", S, 0)], |o| {
             vec![name(o), text(o, &["metadata", "creationTimestamp"])]
@@ -240,7 +240,7 @@ fn core(kind: &str) -> (&'static [Heading], Cells) {
             ],
             |o| vec![name(o), text(o, &["status", "phase"]), born(o)],
         ),
-        "Event" => (EVENTS, event),
+        "Event" => (EVENTS, lines::event),
         "Service" => (
             &[
                 Heading("Name", S, 0),
@@ -251,7 +251,7 @@ fn core(kind: &str) -> (&'static [Heading], Cells) {
                 Heading("Age", S, 0),
                 Heading("Selector", S, 1),
             ],
-            service,
+            lines::service,
         ),
         "Endpoints" => (
             &[
@@ -259,7 +259,7 @@ fn core(kind: &str) -> (&'static [Heading], Cells) {
                 Heading("Endpoints", S, 0),
                 Heading("Age", S, 0),
             ],
-            endpoints,
+            lines::endpoints,
         ),
         "Node" => (
             &[
@@ -274,7 +274,7 @@ fn core(kind: &str) -> (&'static [Heading], Cells) {
                 Heading("Kernel-Version", S, 1),
                 Heading("Container-Runtime", S, 1),
             ],
-            node,
+            lines::node,
         ),
         "PersistentVolumeClaim" => (
             &[
@@ -288,7 +288,7 @@ fn core(kind: &str) -> (&'static [Heading], Cells) {
                 Heading("Age", S, 0),
                 Heading("VolumeMode", S, 1),
             ],
-            claim,
+            lines::claim,
         ),
         "PersistentVolume" => (
             &[
@@ -304,285 +304,9 @@ fn core(kind: &str) -> (&'static [Heading], Cells) {
                 Heading("Age", S, 0),
                 Heading("VolumeMode", S, 1),
             ],
-            volume,
+            lines::volume,
         ),
         "ReplicationController" => (REPLICAS, workloads::replica_set),
         _ => PLAIN,
     }
-}
-
-fn first<'a>(object: &'a Value, paths: &[&[&str]]) -> &'a str {
-    paths
-        .iter()
-        .map(|p| object::text(object, p))
-        .find(|t| !t.is_empty())
-        .unwrap_or_default()
-}
-
-fn event(o: &Value) -> Vec<Value> {
-    let about = if o["involvedObject"].is_object() {
-        &o["involvedObject"]
-    } else {
-        &o["regarding"]
-    };
-    let shown = format!(
-        "{}/{}",
-        object::text(about, &["kind"]).to_lowercase(),
-        object::text(about, &["name"])
-    );
-    let begin = first(
-        o,
-        &[
-            &["firstTimestamp"],
-            &["deprecatedFirstTimestamp"],
-            &["eventTime"],
-            &["metadata", "creationTimestamp"],
-        ],
-    );
-    let last = first(
-        o,
-        &[
-            &["series", "lastObservedTime"],
-            &["lastTimestamp"],
-            &["deprecatedLastTimestamp"],
-        ],
-    );
-    let last = if last.is_empty() { begin } else { last };
-    let source = first(
-        o,
-        &[
-            &["source", "component"],
-            &["deprecatedSource", "component"],
-            &["reportingComponent"],
-            &["reportingController"],
-        ],
-    );
-    let message = first(o, &[&["message"], &["note"]]);
-    let count = [&o["series"]["count"], &o["count"], &o["deprecatedCount"]]
-        .iter()
-        .find_map(|c| c.as_i64());
-    vec![
-        json!(age(last)),
-        text(o, &["type"]),
-        text(o, &["reason"]),
-        json!(shown),
-        text(about, &["fieldPath"]),
-        json!(source),
-        json!(message.trim()),
-        json!(age(begin)),
-        json!(count.filter(|c| *c > 0).unwrap_or(1)),
-        name(o),
-    ]
-}
-
-fn service(o: &Value) -> Vec<Value> {
-    let ports: Vec<String> = object::list(o, &["spec", "ports"])
-        .iter()
-        .map(|p| {
-            let node = p["nodePort"]
-                .as_i64()
-                .filter(|n| *n > 0)
-                .map(|n| format!(":{n}"))
-                .unwrap_or_default();
-            format!("{}{node}/{}", p["port"], object::text(p, &["protocol"]))
-        })
-        .collect();
-    let external = match object::text(o, &["spec", "type"]) {
-        "LoadBalancer" => "<pending>",
-        "ExternalName" => object::text(o, &["spec", "externalName"]),
-        _ => "<none>",
-    };
-    vec![
-        name(o),
-        text(o, &["spec", "type"]),
-        or_none(object::text(o, &["spec", "clusterIP"])),
-        json!(external),
-        or_none(&ports.join(",")),
-        born(o),
-        selector(&o["spec"]["selector"]),
-    ]
-}
-
-fn endpoints(o: &Value) -> Vec<Value> {
-    let mut all = Vec::new();
-    for subset in object::list(o, &["subsets"]) {
-        for address in object::list(subset, &["addresses"]) {
-            let ip = object::text(address, &["ip"]);
-            let ports = object::list(subset, &["ports"]);
-            if ports.is_empty() {
-                all.push(ip.to_owned());
-            }
-            all.extend(ports.iter().map(|p| format!("{ip}:{}", p["port"])));
-        }
-    }
-    let more = if all.len() > 3 {
-        format!(" + {} more...", all.len() - 3)
-    } else {
-        String::new()
-    };
-    all.truncate(3);
-    vec![name(o), or_none(&format!("{}{more}", all.join(","))), born(o)]
-}
-
-fn node(o: &Value) -> Vec<Value> {
-    let ready = object::list(o, &["status", "conditions"])
-        .iter()
-        .find(|c| c["type"] == "Ready");
-    let mut status = match ready.map(|c| object::text(c, &["status"])) {
-        Some("True") => "Ready",
-        Some(_) => "NotReady",
-        None => "Unknown",
-    }
-    .to_owned();
-    if o["spec"]["unschedulable"] == json!(true) {
-        status.push_str(",SchedulingDisabled");
-    }
-    let labels = o["metadata"]["labels"].as_object();
-    let roles: Vec<&str> = labels
-        .into_iter()
-        .flatten()
-        .filter_map(|(k, _)| k.strip_prefix("node-role.kubernetes.io/"))
-        .collect();
-    let address = |kind: &str| {
-        let list = object::list(o, &["status", "addresses"]);
-        or_none(
-            list.iter()
-                .find(|a| a["type"] == kind)
-                .map_or("", |a| object::text(a, &["address"])),
-        )
-    };
-    let info = |field: &str| or_none(object::text(o, &["status", "nodeInfo", field]));
-    vec![
-        name(o),
-        json!(status),
-        or_none(&roles.join(",")),
-        born(o),
-        text(o, &["status", "nodeInfo", "kubeletVersion"]),
-        address("InternalIP"),
-        address("ExternalIP"),
-        info("osImage"),
-        info("kernelVersion"),
-        info("containerRuntimeVersion"),
-    ]
-}
-
-/// Access modes by their short names.
-fn modes(list: &[Value]) -> String {
-    let short = list.iter().filter_map(Value::as_str).map(|m| match m {
-        "ReadWriteOnce" => "RWO",
-        "ReadOnlyMany" => "ROX",
-        "ReadWriteMany" => "RWX",
-        "ReadWriteOncePod" => "RWOP",
-        other => other,
-    });
-    short.collect::<Vec<_>>().join(",")
-}
-
-fn claim(o: &Value) -> Vec<Value> {
-    let bound = !object::text(o, &["spec", "volumeName"]).is_empty();
-    let phase = if object::is_deleting(o) {
-        "Terminating"
-    } else {
-        object::text(o, &["status", "phase"])
-    };
-    let capacity = object::text(o, &["status", "capacity", "storage"]);
-    vec![
-        name(o),
-        json!(phase),
-        text(o, &["spec", "volumeName"]),
-        json!(if bound { capacity } else { "" }),
-        json!(if bound {
-            modes(object::list(o, &["status", "accessModes"]))
-        } else {
-            String::new()
-        }),
-        text(o, &["spec", "storageClassName"]),
-        json!("<unset>"),
-        born(o),
-        text(o, &["spec", "volumeMode"]),
-    ]
-}
-
-fn volume(o: &Value) -> Vec<Value> {
-    let claim = &o["spec"]["claimRef"];
-    let claim = if claim.is_object() {
-        format!(
-            "{}/{}",
-            object::text(claim, &["namespace"]),
-            object::text(claim, &["name"])
-        )
-    } else {
-        String::new()
-    };
-    let phase = if object::is_deleting(o) {
-        "Terminating"
-    } else {
-        object::text(o, &["status", "phase"])
-    };
-    vec![
-        name(o),
-        text(o, &["spec", "capacity", "storage"]),
-        json!(modes(object::list(o, &["spec", "accessModes"]))),
-        text(o, &["spec", "persistentVolumeReclaimPolicy"]),
-        json!(phase),
-        json!(claim),
-        text(o, &["spec", "storageClassName"]),
-        json!("<unset>"),
-        text(o, &["status", "reason"]),
-        born(o),
-        text(o, &["spec", "volumeMode"]),
-    ]
-}
-
-fn storage_class(o: &Value) -> Vec<Value> {
-    let mark = object::text(
-        o,
-        &[
-            "metadata",
-            "annotations",
-            "storageclass.kubernetes.io/is-default-class",
-        ],
-    );
-    let own = object::name(o);
-    let shown = if mark == "true" {
-        format!("{own} (default)")
-    } else {
-        own.to_owned()
-    };
-    vec![
-        json!(shown),
-        text(o, &["provisioner"]),
-        text(o, &["reclaimPolicy"]),
-        text(o, &["volumeBindingMode"]),
-        json!(o["allowVolumeExpansion"] == json!(true)),
-        born(o),
-    ]
-}
-
-fn binding(o: &Value) -> Vec<Value> {
-    let role = format!(
-        "{}/{}",
-        object::text(o, &["roleRef", "kind"]),
-        object::text(o, &["roleRef", "name"])
-    );
-    let subjects = |kind: &str| {
-        let list = object::list(o, &["subjects"])
-            .iter()
-            .filter(|s| s["kind"] == kind);
-        let names: Vec<String> = list
-            .map(|s| match object::text(s, &["namespace"]) {
-                "" => object::text(s, &["name"]).to_owned(),
-                namespace => format!("{namespace}/{}", object::text(s, &["name"])),
-            })
-            .collect();
-        json!(names.join(", "))
-    };
-    vec![
-        name(o),
-        json!(role),
-        born(o),
-        subjects("User"),
-        subjects("Group"),
-        subjects("ServiceAccount"),
-    ]
 }

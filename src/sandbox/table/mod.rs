@@ -4,6 +4,7 @@
 mod builtin;
 mod cells;
 mod jsonpath;
+mod lines;
 mod pods;
 mod workloads;
 

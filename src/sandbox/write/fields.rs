@@ -45,6 +45,8 @@ pub(super) fn check(call: &mut Call<'_>, object: &mut Value, duplicates: &[Strin
                 resource.version
             )));
         }
+    } else {
+        prune::drop_forbidden_nulls(object, schema);
     }
     let mut problems: Vec<String> = duplicates
         .iter()
