@@ -18,3 +18,4 @@ mod mover;
 mod operator;
 #[cfg(target_os = "linux")]
 mod sandbox;
+mod session;

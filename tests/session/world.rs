@@ -361,7 +361,8 @@ async fn write_component(client: &Client, plan: &JobPlan, end: &End) {
             let snapshots: Api<Snapshot> = Api::namespaced(client.clone(), &plan.namespace);
             for target in &plan.targets {
                 let stats = json!([{"summary": {"id": format!("id-{}", target.snapshot), "hostPath": "/source/data", "size": "5 B"}}]);
-                let mut component = json!({"phase": phase, "size": "5 B", "integrity": true, "resticStats": stats});
+                let mut component =
+                    json!({"phase": phase, "size": "5 B", "integrity": true, "resticStats": stats});
                 if let Some(error) = error {
                     component["error"] = json!(error);
                 }

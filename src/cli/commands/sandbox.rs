@@ -1,6 +1,8 @@
 //! `sandbox`: a small Kubernetes on this computer, with pods as local processes.
 
 #[cfg(target_os = "linux")]
+mod demo;
+#[cfg(target_os = "linux")]
 mod down;
 #[cfg(target_os = "linux")]
 mod kubeconfig;
@@ -31,6 +33,8 @@ enum SandboxCommand {
     Down(DownArgs),
     Status(StatusArgs),
     Kubeconfig(KubeconfigArgs),
+    #[cfg(target_os = "linux")]
+    Demo(demo::DemoArgs),
 }
 
 /// Where a sandbox keeps everything.
@@ -137,6 +141,7 @@ pub async fn run(args: &SandboxArgs, context: &Context) -> Result<Exit, CliError
         SandboxCommand::Down(args) => down::run(args, context).await,
         SandboxCommand::Status(args) => status::run(args, context).await,
         SandboxCommand::Kubeconfig(args) => kubeconfig::run(args, context),
+        SandboxCommand::Demo(args) => Box::pin(demo::run(args, context)).await,
     }
 }
 
