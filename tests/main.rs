@@ -11,6 +11,7 @@ mod architecture;
 #[cfg(target_os = "linux")]
 mod cli;
 mod conformance;
+#[cfg(target_os = "linux")]
 mod e2e;
 #[cfg(target_os = "linux")]
 mod mover;
@@ -18,4 +19,3 @@ mod mover;
 mod operator;
 #[cfg(target_os = "linux")]
 mod sandbox;
-mod session;

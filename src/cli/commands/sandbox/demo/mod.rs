@@ -31,7 +31,7 @@ use crate::output::human;
 ///   kubectl kubestash sandbox demo --keep
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// Leave the sandbox running afterwards, to look around in it
     #[arg(long)]
     keep: bool,
@@ -53,7 +53,7 @@ const CLAIMS: [&str; 3] = ["data-shop-0", "data-shop-1", "documents"];
 ///
 /// # Errors
 /// When a step fails; the story up to there says which, and where the logs are.
-pub async fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CliError> {
     let start = Instant::now();
     let directory = tempfile::Builder::new()
         .prefix("kubestash-demo-")
