@@ -21,7 +21,7 @@ test: ## Installs what the tests need, then formatting, lints (warnings denied) 
 build: ## The plugin, optimised
 	cargo build --release --locked
 
-bench: ## Ratios in one run; see docs/benchmarks.md
+bench: ## Ratios in one run; see benches/run
 	@scripts/need cc restic kubectl s3
 	cargo build --release --locked
 	benches/run
