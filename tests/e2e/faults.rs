@@ -450,12 +450,6 @@ fn a_backup_that_takes_too_long_is_ended_and_says_so() {
 #[test]
 fn a_full_target_volume_is_named() {
     let Some(stage) = stage() else { return };
-    if !stage.sandbox {
-        eprintln!(
-            "SKIPPED: needs a volume of a few MiB that is really bounded: only the sandbox's memory volumes are"
-        );
-        return;
-    }
     let scene = stage.scene("full");
     let ns = &scene.namespace;
     scene.storage();
@@ -472,7 +466,7 @@ fn a_full_target_volume_is_named() {
     scene.configuration("app", PVC, "pvc-addon", "{}");
     scene.first_backup("app");
     stage.apply(&format!(
-        "apiVersion: core.kubestash.com/v1alpha1\nkind: RestoreSession\nmetadata: {{name: toosmall, namespace: {ns}}}\nspec:\n  target: {PVC}\n  dataSource: {{repository: app-repo, snapshot: latest, encryptionSecret: {{name: encrypt-secret, namespace: {ns}}}}}\n  addon:\n    name: pvc-addon\n    tasks:\n    - name: logical-backup-restore\n      targetVolumes:\n        volumes: [{{name: tiny, emptyDir: {{medium: Memory, sizeLimit: 8Mi}}}}]\n        volumeMounts: [{{name: tiny, mountPath: /kubestash-data}}]\n"
+        "apiVersion: core.kubestash.com/v1alpha1\nkind: RestoreSession\nmetadata: {{name: toosmall, namespace: {ns}}}\nspec:\n  target: {PVC}\n  dataSource: {{repository: app-repo, snapshot: latest, encryptionSecret: {{name: encrypt-secret, namespace: {ns}}}}}\n  addon:\n    name: pvc-addon\n    tasks:\n    - name: logical-backup-restore\n      addonVolumes: [{{name: kubestash-data-volume, source: {{emptyDir: {{medium: Memory, sizeLimit: 8Mi}}}}}}]\n"
     ));
     let restore = stage.wait_phase(ns, "restoresession", "toosmall", "Failed");
     assert!(

@@ -37,7 +37,6 @@ pub(crate) struct Stage {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) s3: S3,
     pub(crate) workload_image: String,
-    pub(crate) sandbox: bool,
 }
 
 /// What a program said and how it ended.
@@ -183,7 +182,6 @@ impl Stage {
             secret: variable("KUBESTASH_E2E_S3_SECRET", "e2e-secret-key"),
         };
         let cluster = std::env::var_os("KUBESTASH_E2E_KUBECONFIG").map(PathBuf::from);
-        let sandbox = cluster.is_none();
         let kubeconfig = cluster.unwrap_or_else(|| {
             let state = dir.join("sandbox");
             start_bound_to_us(
@@ -197,7 +195,6 @@ impl Stage {
             kubeconfig,
             s3,
             workload_image: variable("KUBESTASH_E2E_WORKLOAD_IMAGE", "busybox:1"),
-            sandbox,
         };
         eventually("the API server", Duration::from_secs(60), || {
             (stage.kubectl(&["get", "--raw", "/readyz"]).code == 0).then_some(())

@@ -130,6 +130,7 @@ pub(crate) async fn prepare(
                 .unwrap_or(TERMINATION_LOG),
         ),
         read_only: false,
+        memory: None,
     });
     let context = container.security_context.as_ref();
     let spec = ContainerSpec {
@@ -324,6 +325,7 @@ fn mounts(
             sub_path: None,
             target: file.0.clone(),
             read_only: true,
+            memory: None,
         });
     }
     for m in container.volume_mounts.iter().flatten() {
@@ -340,6 +342,7 @@ fn mounts(
             sub_path: m.sub_path.clone().or(expanded).filter(|p| !p.is_empty()),
             target: Path::new("/").join(&m.mount_path),
             read_only: m.read_only == Some(true) || volume.read_only,
+            memory: volume.memory,
         });
     }
     Ok(all)

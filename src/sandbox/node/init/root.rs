@@ -4,7 +4,7 @@
 //! The root is entered first and filled afterwards, with the host's tree at [`OLD`] until the end: so a link in the
 //! container's tree can only lead to places in the container, never to the host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -33,6 +33,8 @@ pub(crate) fn build(spec: &ContainerSpec, warn: &mut dyn FnMut(String)) -> Resul
             .explain(|| format!("cannot mount {} at {}", m.source.display(), m.target.display()))?;
     }
     mounts.sort_by_key(|m| m.target.components().count());
+    make_private()?;
+    memory_volumes(&mounts)?;
     if let Some(group) = &spec.fs_group {
         give_to_group(group, warn);
     }
@@ -56,10 +58,36 @@ pub(crate) fn build(spec: &ContainerSpec, warn: &mut dyn FnMut(String)) -> Resul
     sethostname(&spec.hostname).explain(|| "cannot set the host name".to_owned())
 }
 
-fn enter(rootfs: &Path) -> Result<()> {
+/// What is mounted from here on is seen by this container alone.
+fn make_private() -> Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
-        .explain(|| "cannot make the mount namespace private".to_owned())?;
+        .explain(|| "cannot make the mount namespace private".to_owned())
+}
+
+/// Puts bounded memory over the sources that ask for it.
+fn memory_volumes(mounts: &[MountSpec]) -> Result<()> {
+    let wanted: BTreeMap<&Path, u64> = mounts
+        .iter()
+        .filter_map(|m| Some((m.source.as_path(), m.memory?)))
+        .collect();
+    for (source, bytes) in wanted {
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        let options = format!("mode=777,size={bytes}");
+        mount(
+            Some("tmpfs"),
+            source,
+            Some("tmpfs"),
+            flags,
+            Some(options.as_str()),
+        )
+        .explain(|| format!("cannot mount {bytes} bytes of memory at {}", source.display()))?;
+    }
+    Ok(())
+}
+
+fn enter(rootfs: &Path) -> Result<()> {
+    let none = None::<&str>;
     mount(Some(rootfs), rootfs, none, MsFlags::MS_BIND, none)
         .explain(|| format!("cannot mount {}", rootfs.display()))?;
     let old = rootfs.join(OLD.trim_start_matches('/'));

@@ -39,6 +39,8 @@ pub struct MountSpec {
     pub target: PathBuf,
     /// Whether writing is refused.
     pub read_only: bool,
+    /// The source is kept in memory, and holds at most so many bytes.
+    pub memory: Option<u64>,
 }
 
 /// A group that owns volumes.

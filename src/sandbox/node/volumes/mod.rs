@@ -12,10 +12,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, ProjectedVolumeSource, Secret, Volume, VolumeProjection};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, EmptyDirVolumeSource, Pod, ProjectedVolumeSource, Secret, Volume, VolumeProjection,
+};
 use kube::{Api, Client};
 
-use super::fields::Capacity;
+use super::fields::{self, Capacity};
 use atomic::VolumeFile;
 use files::{Downward, bits, config_map_content, downward, keyed, secret_content};
 
@@ -33,6 +35,8 @@ pub(crate) struct Mounted {
     pub(crate) read_only: bool,
     /// Whether `fsGroup` applies: `None` no, `Some(true)` for reading only.
     pub(crate) group_read_only: Option<bool>,
+    /// Kept in memory by the one container that mounts it, with room for so many bytes.
+    pub(crate) memory: Option<u64>,
     /// When its tokens must be renewed, counted from now.
     pub(crate) renew_after: Option<Duration>,
 }
@@ -58,11 +62,15 @@ impl Maker<'_> {
             path,
             read_only: false,
             group_read_only: group,
+            memory: None,
             renew_after: None,
         };
-        if volume.empty_dir.is_some() {
+        if let Some(source) = &volume.empty_dir {
             empty_dir(&dir).map_err(|e| format!("emptyDir: {e}"))?;
-            return Ok(plain(dir, Some(false)));
+            return Ok(Mounted {
+                memory: memory(self.pod, &volume.name, source)?,
+                ..plain(dir, Some(false))
+            });
         }
         if let Some(host) = &volume.host_path {
             return Ok(plain(
@@ -220,7 +228,25 @@ impl Maker<'_> {
     }
 }
 
-/// Disk is used for every medium: a container's memory is not counted here.
+/// The bytes of an emptyDir of medium `Memory` with a size limit. Containers have mount namespaces of their own, so
+/// memory serves a volume that one container mounts; one that several share lies on disk, without the limit.
+fn memory(pod: &Pod, name: &str, source: &EmptyDirVolumeSource) -> Result<Option<u64>, String> {
+    let Some(limit) = &source.size_limit else {
+        return Ok(None);
+    };
+    if source.medium.as_deref() != Some("Memory") {
+        return Ok(None);
+    }
+    let spec = pod.spec.iter();
+    let containers = spec.flat_map(|s| s.init_containers.iter().flatten().chain(&s.containers));
+    let users = containers.filter(|c| c.volume_mounts.iter().flatten().any(|m| m.name == name));
+    if users.count() > 1 {
+        return Ok(None);
+    }
+    let bytes = fields::parse_quantity(&limit.0).map_err(|e| format!("emptyDir \"{name}\": {e}"))? / 1000;
+    Ok(u64::try_from(bytes).ok().filter(|bytes| *bytes > 0))
+}
+
 fn empty_dir(dir: &Path) -> std::io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -236,4 +262,27 @@ fn kind_of(volume: &Volume) -> String {
         .as_object()
         .map(|o| o.keys().find(|k| *k != "name").cloned());
     keys.flatten().unwrap_or_else(|| "emptyDir".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn limit(medium: &str, users: usize) -> Option<u64> {
+        let container =
+            |n: usize| json!({"name": format!("c{n}"), "volumeMounts": [{"name": "v", "mountPath": "/v"}]});
+        let containers: Vec<_> = (0..users).map(container).collect();
+        let pod =
+            serde_json::from_value(json!({"metadata": {}, "spec": {"containers": containers}})).unwrap();
+        let source = serde_json::from_value(json!({"medium": medium, "sizeLimit": "8Mi"})).unwrap();
+        memory(&pod, "v", &source).unwrap()
+    }
+
+    #[test]
+    fn only_a_memory_volume_of_one_container_lies_in_memory() {
+        assert_eq!(limit("Memory", 1), Some(8 << 20));
+        assert_eq!(limit("Memory", 2), None);
+        assert_eq!(limit("", 1), None);
+    }
 }
