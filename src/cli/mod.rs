@@ -12,6 +12,7 @@ pub mod follow;
 pub mod manifests;
 pub mod names;
 pub mod report;
+pub mod schemas;
 pub mod strict;
 pub mod views;
 

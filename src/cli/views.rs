@@ -320,6 +320,54 @@ pub struct ConfiguredSession {
     pub name: String,
     /// Its schedule.
     pub scheduler: Scheduler,
+    /// Where it backs up to.
+    pub repositories: Vec<ConfiguredRepository>,
+}
+
+/// A Repository that a session backs up to.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ConfiguredRepository {
+    /// The Repository's name.
+    pub name: String,
+}
+
+/// A Repository.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Repository {
+    /// Metadata.
+    pub metadata: Meta,
+    /// What became of it.
+    pub status: RepositoryStatus,
+}
+
+/// What became of a Repository.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RepositoryStatus {
+    /// Ready or NotReady.
+    pub phase: String,
+    /// When the last successful backup was taken.
+    pub last_backup_time: Option<Timestamp>,
+    /// Its newest Snapshots, newest last.
+    pub recent_snapshots: Vec<RecentSnapshot>,
+    /// Whether its data was found intact.
+    pub integrity: Option<bool>,
+}
+
+/// A Snapshot in a Repository's status.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RecentSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Its phase.
+    pub phase: String,
+    /// Its session.
+    pub session: String,
+    /// When it was taken.
+    pub snapshot_time: Option<Timestamp>,
 }
 
 /// When a session runs.

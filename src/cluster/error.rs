@@ -147,6 +147,14 @@ impl Error {
         }
     }
 
+    /// Whether the same request may succeed a moment later: the server is away, busy, or restarting.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Error::Unreachable { .. } | Error::TimedOut { .. } | Error::Gone | Error::Other(_)
+        )
+    }
+
     /// Names the object that the request was about.
     #[must_use]
     pub fn about(self, kind: &Kind, namespace: Option<&str>, name: Option<&str>) -> Self {

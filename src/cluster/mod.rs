@@ -9,6 +9,7 @@ pub mod flags;
 pub mod kinds;
 mod list;
 pub mod logs;
+pub mod watch;
 
 use std::time::Duration;
 

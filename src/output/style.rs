@@ -52,9 +52,11 @@ impl Style {
     /// A phase in the colour of what it means.
     pub fn phase(self, phase: &str) -> String {
         match phase {
-            "Ready" | "Succeeded" | "Applied" | "Verified" => self.good(phase),
-            "Failed" | "NotReady" | "Invalid" | "FailedToApply" => self.bad(phase),
-            "Running" | "Pending" | "Skipped" | "Unknown" => self.warn(phase),
+            "Ready" | "Succeeded" | "Applied" | "Verified" | "Protected" => self.good(phase),
+            "Failed" | "NotReady" | "Invalid" | "FailedToApply" | "Failing" => self.bad(phase),
+            "Running" | "Pending" | "Skipped" | "Unknown" | "Stale" | "Waiting" | "Paused" => {
+                self.warn(phase)
+            }
             _ => phase.to_owned(),
         }
     }

@@ -34,6 +34,12 @@ impl Table {
     /// The text of one page of rows; the first page carries the headings. Cells come without control characters, so
     /// that text from the cluster cannot steer the terminal; an empty cell shows as `<none>` does in kubectl: empty.
     pub fn page(&mut self, rows: &[Vec<String>]) -> String {
+        self.painted(rows, |_, cell| cell.to_owned())
+    }
+
+    /// As [`Table::page`], with cells painted after they are laid out: `paint` gets the number of the column and the
+    /// cell as it is printed. Headings are never painted.
+    pub fn painted(&mut self, rows: &[Vec<String>], paint: impl Fn(usize, &str) -> String) -> String {
         let rows: Vec<Vec<String>> = rows
             .iter()
             .map(|row| row.iter().map(|cell| printable(cell)).collect())
@@ -45,19 +51,23 @@ impl Table {
         }
         let mut text = String::new();
         if !self.started && !self.headless {
-            self.push(&mut text, &self.headings);
+            self.push(&mut text, &self.headings, |_, cell| cell.to_owned());
         }
         self.started = true;
         for row in &rows {
-            self.push(&mut text, row);
+            self.push(&mut text, row, &paint);
         }
         text
     }
 
-    fn push(&self, text: &mut String, row: &[String]) {
+    fn push(&self, text: &mut String, row: &[String], paint: impl Fn(usize, &str) -> String) {
         let start = text.len();
         for (index, cell) in row.iter().enumerate() {
-            text.push_str(cell);
+            if cell.is_empty() {
+                // Nothing to paint; codes around nothing would keep the line's end from being clean.
+            } else {
+                text.push_str(&paint(index, cell));
+            }
             if index + 1 < row.len() {
                 let width = self.widths.get(index).copied().unwrap_or(0);
                 let pad = width.saturating_sub(cell.chars().count()) + 3;
@@ -107,6 +117,19 @@ mod tests {
             table.page(&[row(&["b", "Failed", "1s"])]),
             "b               Failed      1s\n"
         );
+    }
+
+    #[test]
+    fn paint_does_not_move_columns() {
+        let mut table = Table::new(["A", "B"]);
+        let text = table.painted(
+            &[row(&["x", "1"]), row(&["", "2"])],
+            |column, cell| match column {
+                0 => format!("<{cell}>"),
+                _ => cell.to_owned(),
+            },
+        );
+        assert_eq!(text, "A   B\n<x>   1\n    2\n");
     }
 
     #[test]

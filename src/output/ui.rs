@@ -120,6 +120,18 @@ impl Ui {
         out.write_all(b"\n")
     }
 
+    /// Replaces what is on the terminal by a screen of data, without flicker.
+    ///
+    /// # Errors
+    /// As [`Ui::data`].
+    pub fn redraw(&self, screen: &str) -> io::Result<()> {
+        // Each line is cleared behind its text and everything below the last one, so that nothing blinks.
+        let lines = screen.replace('\n', "\u{1b}[K\n");
+        let mut out = lock(&self.out);
+        out.write_all(format!("\u{1b}[H{lines}\u{1b}[J").as_bytes())?;
+        out.flush()
+    }
+
     /// Pushes out what is buffered, so that a reader sees it now.
     ///
     /// # Errors

@@ -29,16 +29,24 @@ fn one_screen_says_what_needs_attention() {
     out| NAME   PROVIDER   PHASE      SIZE   REPOSITORIES
     out| s3     s3         NotReady          0
     out|
-    out| Configurations
-    out| NAME     TARGET                       SESSION   SCHEDULE    PHASE   LAST            NEXT
-    out| sample   PersistentVolumeClaim/data   daily     0 2 * * *   Ready   Failed [age] ago   paused
+    out| Backups
+    out| NAME     TARGET                       SESSION   STATE    LAST SUCCESS   LAST RUN        NEXT
+    out| sample   PersistentVolumeClaim/data   daily     Paused   never          Failed [age] ago   paused
     out|
     out| Needs attention
-    out| - BackupStorage s3 is NotReady: Secret s does not exist
-    out| - BackupConfiguration sample, session daily: the last backup is Failed ([age] ago)
+    out| ✗ BackupStorage s3: NotReady: Secret s does not exist
+    out|     kubectl kubestash why backupstorage/s3 -n status
+    out|
+    out| 1 session: 1 paused.
     ");
-    shown!(world.run(&["status", "-n", "status", "-o", "jsonpath={.configurations[0].lastRun.phase} {.attention[0]}"]), @r"
+    shown!(world.run(&["status", "-n", "status", "-o", "jsonpath={.configurations[0].lastRun.phase} {.attention[0].message}"]), @r"
     exit 0
-    out| Failed BackupStorage s3 is NotReady: Secret s does not exist
+    out| Failed NotReady: Secret s does not exist
     ");
+    let json = world.run(&["status", "-n", "status", "-o", "json"]);
+    let status = &world.valid("status", &json.out)[0];
+    assert_eq!(status["summary"]["paused"], 1);
+    assert_eq!(status["apiVersion"], "cli.kubestash.com/v1alpha1");
+    let lists = world.run(&["backup", "list", "-n", "status", "-o", "json"]);
+    world.valid("backup-list", &lists.out);
 }

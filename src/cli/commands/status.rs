@@ -1,60 +1,51 @@
 //! `status`: one screen that answers "are my backups all right?". What needs attention comes last, where the eye ends.
 
-use std::collections::BTreeMap;
+mod facts;
+mod view;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use serde_json::{Value, json};
 
+use self::facts::Facts;
+pub use self::view::StatusView;
+use self::view::{RunningView, SessionView, State, StorageView, SummaryView};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::views::{
-    self, BackupConfiguration, BackupSession, BackupStorage, ConfiguredSession, RestoreSession,
-};
-use crate::cluster::{Cluster, Error, ListOptions, kinds};
-use crate::decide::schedule::Schedule;
-use crate::output::format::{Format, Shape};
+use crate::cli::schemas;
+use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds, watch};
+use crate::output::format::Format;
 use crate::output::human;
-use crate::output::table::{Table, printable};
+use crate::output::style::Style;
+use crate::output::table::Table;
 
-/// A run that is later than its schedule by this many seconds is stale: CronJobs and images may take a while.
-const LATE_SECONDS: i64 = 600;
-
-/// One screen: storages, configurations, what runs, what failed
+/// One screen: what is protected, failing, stale; storages, what runs
 ///
 /// Examples:
 ///   kubectl kubestash status
-///   kubectl kubestash status -A
-///   kubectl kubestash status -o json
+///   kubectl kubestash status -A --watch
+///   kubectl kubestash status -o jsonpath='{.summary.failing}'
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct StatusArgs {
-    /// Form of the output: table, json, yaml or jsonpath=…
+    /// Show it again whenever something changes, until Ctrl-C
+    #[arg(short, long)]
+    watch: bool,
+    /// Form of the output: table, wide, json, yaml or jsonpath=…
     #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse, default_value = "table")]
     output: Format,
 }
 
-/// What was read.
-struct Facts {
-    storages: Vec<BackupStorage>,
-    configurations: Vec<BackupConfiguration>,
-    backups: Vec<BackupSession>,
-    restores: Vec<RestoreSession>,
-}
-
-/// One session of one configuration.
-struct Row {
-    namespace: String,
-    name: String,
-    target: String,
-    session: String,
-    schedule: String,
-    phase: String,
-    paused: bool,
-    last: Option<(String, Timestamp)>,
-    next: Option<Timestamp>,
-    stale_since: Option<Timestamp>,
-}
+/// The kinds that the screen is made of.
+const KINDS: &[&Kind] = &[
+    &kinds::BACKUP_STORAGE,
+    &kinds::BACKUP_CONFIGURATION,
+    &kinds::BACKUP_SESSION,
+    &kinds::RESTORE_SESSION,
+    &kinds::REPOSITORY,
+];
+/// With --watch: the shortest time between two screens, and the longest (ages grow although nothing changes).
+const SCREENS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// Prints the screen.
 ///
@@ -63,27 +54,65 @@ struct Row {
 pub async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let cluster = context.cluster().await?;
     let namespace = context.namespaces().await?;
+    if args.watch {
+        return watched(args, context, cluster, namespace).await;
+    }
     let facts = read(cluster, namespace).await?;
-    let rows: Vec<Row> = facts
-        .configurations
-        .iter()
-        .flat_map(|c| rows_of(c, &facts.backups, context.now))
-        .collect();
-    let attention = attention(&facts, &rows, namespace.is_none(), context.now);
+    let now = context.now;
     if !args.output.is_table() {
-        args.output
-            .print(&context.ui, &Shape::One(value(&facts, &rows, &attention)))?;
+        schemas::print(context, &args.output, &facts.view(namespace, now))?;
         return Ok(Exit::Ok);
     }
-    if facts.storages.is_empty() && facts.configurations.is_empty() && facts.restores.is_empty() {
+    if facts.is_empty() {
         context.ui.say(&crate::cli::commands::nothing(
             "BackupStorages and BackupConfigurations",
             namespace,
         ));
         return Ok(Exit::Ok);
     }
-    screen(context, &facts, &rows, &attention, namespace.is_none())?;
+    let screen = screen(
+        &facts.view(namespace, now),
+        context.ui.data_style(),
+        &args.output,
+        now,
+    );
+    context.ui.data(&screen)?;
     Ok(Exit::Ok)
+}
+
+/// Shows the screen whenever something has changed. On a terminal each replaces the one before; elsewhere they follow
+/// each other, and only those that differ.
+async fn watched(
+    args: &StatusArgs,
+    context: &Context,
+    cluster: &Cluster,
+    namespace: Option<&str>,
+) -> Result<Exit, CliError> {
+    let mut touched = watch::touched(cluster, KINDS, namespace);
+    let terminal = context.ui.data_is_watched() && args.output.is_table();
+    let mut last = None;
+    loop {
+        let facts = read(cluster, namespace).await?;
+        let now = Timestamp::now();
+        let view = facts.view(namespace, now);
+        let value = schemas::value(&view)?;
+        if terminal {
+            let text = screen(&view, context.ui.data_style(), &args.output, now);
+            context.ui.redraw(&text)?;
+        } else if last.as_ref() != Some(&value) {
+            if args.output.is_table() {
+                let text = screen(&view, context.ui.data_style(), &args.output, now);
+                context.ui.data(&format!("--- {now:.0}\n{text}"))?;
+            } else {
+                schemas::print(context, &args.output, &view)?;
+            }
+            context.ui.flush()?;
+            last = Some(value);
+        }
+        tokio::time::sleep(SCREENS.0).await;
+        // Either way it is time to look again; a watch that has ended leaves the regular looks.
+        let _ = tokio::time::timeout(SCREENS.1, touched.recv()).await;
+    }
 }
 
 async fn read(cluster: &Cluster, namespace: Option<&str>) -> Result<Facts, Error> {
@@ -91,213 +120,121 @@ async fn read(cluster: &Cluster, namespace: Option<&str>) -> Result<Facts, Error
         namespace: namespace.map(ToOwned::to_owned),
         ..ListOptions::default()
     };
-    let (storages, configurations, backups, restores) = tokio::try_join!(
+    let (storages, configurations, backups, restores, repositories) = tokio::try_join!(
         cluster.list(&kinds::BACKUP_STORAGE, &options),
         cluster.list(&kinds::BACKUP_CONFIGURATION, &options),
         cluster.list(&kinds::BACKUP_SESSION, &options),
         cluster.list(&kinds::RESTORE_SESSION, &options),
+        cluster.list(&kinds::REPOSITORY, &options),
     )?;
     Ok(Facts {
         storages,
         configurations,
         backups,
         restores,
+        repositories,
     })
 }
 
-fn rows_of(configuration: &BackupConfiguration, backups: &[BackupSession], now: Timestamp) -> Vec<Row> {
-    let target = &configuration.spec.target;
-    let phase = if configuration.status.phase.is_empty() {
-        "Pending"
-    } else {
-        &configuration.status.phase
-    };
-    configuration
-        .spec
-        .sessions
-        .iter()
-        .map(|session| {
-            let last = last_run(configuration, session, backups);
-            let running = !configuration.spec.paused && !session.scheduler.suspend;
-            let schedule = Schedule::parse(&session.scheduler.schedule)
-                .ok()
-                .filter(|_| running);
-            let due = |after: Timestamp| {
-                schedule
-                    .as_ref()
-                    .and_then(|s| s.next_after(after, &TimeZone::UTC))
-            };
-            let began = last
-                .as_ref()
-                .map(|l| l.1)
-                .or(configuration.metadata.creation_timestamp);
-            Row {
-                namespace: configuration.metadata.namespace.clone(),
-                name: configuration.metadata.name.clone(),
-                target: if target.kind.is_empty() {
-                    target.name.clone()
-                } else {
-                    format!("{}/{}", target.kind, target.name)
-                },
-                session: session.name.clone(),
-                schedule: session.scheduler.schedule.clone(),
-                phase: phase.to_owned(),
-                paused: !running,
-                last,
-                next: due(now),
-                stale_since: began
-                    .and_then(due)
-                    .filter(|d| now.duration_since(*d).as_secs() > LATE_SECONDS),
-            }
-        })
-        .collect()
-}
-
-/// The phase and the beginning of the newest BackupSession of a session.
-fn last_run(
-    configuration: &BackupConfiguration,
-    session: &ConfiguredSession,
-    backups: &[BackupSession],
-) -> Option<(String, Timestamp)> {
-    backups
-        .iter()
-        .filter(|b| b.metadata.namespace == configuration.metadata.namespace)
-        .filter(|b| b.spec.invoker.name == configuration.metadata.name && b.spec.session == session.name)
-        .filter_map(|b| Some((b, b.metadata.creation_timestamp?)))
-        .max_by_key(|(_, created)| *created)
-        .map(|(b, created)| {
-            (
-                if b.status.phase.is_empty() {
-                    "Pending".to_owned()
-                } else {
-                    b.status.phase.clone()
-                },
-                created,
-            )
-        })
-}
-
-/// What somebody should look at, one line each.
-fn attention(facts: &Facts, rows: &[Row], all: bool, now: Timestamp) -> Vec<String> {
-    let called = |kind: &str, namespace: &str, name: &str| {
-        if all {
-            format!("{kind} {namespace}/{name}")
-        } else {
-            format!("{kind} {name}")
-        }
-    };
-    let mut lines = Vec::new();
-    for storage in facts.storages.iter().filter(|s| s.status.phase == "NotReady") {
-        let why = views::complaint(&storage.status.conditions)
-            .map(|w| format!(": {w}"))
-            .unwrap_or_default();
-        lines.push(format!(
-            "{} is NotReady{why}",
-            called(
-                "BackupStorage",
-                &storage.metadata.namespace,
-                &storage.metadata.name
-            )
-        ));
+/// The whole screen as text.
+fn screen(view: &StatusView, style: Style, format: &Format, now: Timestamp) -> String {
+    let all = view.namespace.is_none();
+    let wide = *format == Format::Wide;
+    let mut text = String::new();
+    let storages: Vec<Vec<String>> = view.storages.iter().map(|s| storage_row(s, all)).collect();
+    let headings = ["NAME", "PROVIDER", "PHASE", "SIZE", "REPOSITORIES"];
+    block(&mut text, style, "Storages", &headings, &storages, all);
+    let mut headings = vec![
+        "NAME",
+        "TARGET",
+        "SESSION",
+        "STATE",
+        "LAST SUCCESS",
+        "LAST RUN",
+        "NEXT",
+    ];
+    if wide {
+        headings.push("SCHEDULE");
     }
-    let mut said = BTreeMap::new();
-    for row in rows
+    let sessions: Vec<Vec<String>> = view
+        .configurations
         .iter()
-        .filter(|r| matches!(r.phase.as_str(), "NotReady" | "Invalid"))
-    {
-        let name = called("BackupConfiguration", &row.namespace, &row.name);
-        if said.insert(name.clone(), ()).is_none() {
-            lines.push(format!(
-                "{name} is {}; `kubectl describe bc {} -n {}` shows why",
-                row.phase, row.name, row.namespace
-            ));
-        }
-    }
-    for row in rows {
-        let name = called("BackupConfiguration", &row.namespace, &row.name);
-        if let Some((phase, at)) = row.last.as_ref().filter(|(phase, _)| phase == "Failed") {
-            lines.push(format!(
-                "{name}, session {}: the last backup is {phase} ({} ago)",
-                row.session,
-                human::age(*at, now)
-            ));
-        }
-        if let Some(due) = row.stale_since.filter(|_| row.phase == "Ready") {
-            lines.push(format!(
-                "{name}, session {}: a backup was due {} ago and did not begin",
-                row.session,
-                human::age(due, now)
-            ));
-        }
-    }
-    for restore in facts
-        .restores
-        .iter()
-        .filter(|r| matches!(r.status.phase.as_str(), "Failed" | "Invalid"))
-    {
-        let why = views::complaint(&restore.status.conditions)
-            .map(|w| format!(": {w}"))
-            .unwrap_or_default();
-        let name = called(
-            "RestoreSession",
-            &restore.metadata.namespace,
-            &restore.metadata.name,
-        );
-        lines.push(format!("{name} is {}{why}", restore.status.phase));
-    }
-    lines.iter().map(|line| printable(line)).collect()
-}
-
-fn screen(
-    context: &Context,
-    facts: &Facts,
-    rows: &[Row],
-    attention: &[String],
-    all: bool,
-) -> Result<(), CliError> {
-    let style = context.ui.data_style();
-    let mut blocks = Vec::new();
-    let storages: Vec<Vec<String>> = facts.storages.iter().map(|s| storage_row(s, all)).collect();
-    blocks.push(block(
-        "Storages",
-        &["NAME", "PROVIDER", "PHASE", "SIZE", "REPOSITORIES"],
-        &storages,
-        all,
-    ));
-    let configurations: Vec<Vec<String>> = rows
-        .iter()
-        .map(|r| configuration_row(r, all, context.now))
+        .map(|s| session_row(s, all, wide, now))
         .collect();
-    let headings = ["NAME", "TARGET", "SESSION", "SCHEDULE", "PHASE", "LAST", "NEXT"];
-    blocks.push(block("Configurations", &headings, &configurations, all));
-    blocks.push(block(
+    block(&mut text, style, "Backups", &headings, &sessions, all);
+    let running: Vec<Vec<String>> = view.running.iter().map(|r| running_row(r, all, now)).collect();
+    block(
+        &mut text,
+        style,
         "Running",
         &["NAME", "PHASE", "AGE"],
-        &running_rows(facts, all, context.now),
+        &running,
         all,
-    ));
-    for (heading, text) in blocks.into_iter().flatten() {
-        context.ui.line(&style.strong(&heading))?;
-        context.ui.line(&text)?;
+    );
+    if !view.attention.is_empty() {
+        text.push_str(&format!("{}\n", style.strong("Needs attention")));
+        for entry in &view.attention {
+            let name = if all {
+                format!("{}/{}", entry.namespace, entry.name)
+            } else {
+                entry.name.clone()
+            };
+            text.push_str(&format!(
+                "{} {} {name}: {}\n    {}\n",
+                style.bad("✗"),
+                entry.kind,
+                entry.message,
+                style.code(&entry.look)
+            ));
+        }
+        text.push('\n');
     }
-    if attention.is_empty() {
-        context.ui.line(&style.good("Nothing needs attention."))?;
-        return Ok(());
-    }
-    context.ui.line(&style.strong("Needs attention"))?;
-    for line in attention {
-        context.ui.line(&format!("- {}", style.warn(line)))?;
-    }
-    Ok(())
+    text.push_str(&summary(&view.summary, !view.attention.is_empty(), style));
+    text
 }
 
-fn block(heading: &str, headings: &[&str], rows: &[Vec<String>], all: bool) -> Option<(String, String)> {
+/// The last line: how many of which state.
+fn summary(summary: &SummaryView, attention: bool, style: Style) -> String {
+    let parts = [
+        (summary.protected, "protected"),
+        (summary.failing, "failing"),
+        (summary.stale, "stale"),
+        (summary.broken, "broken"),
+        (summary.waiting, "waiting for the first backup"),
+        (summary.paused, "paused"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    let line = match summary.sessions {
+        0 => "Nothing is backed up: there is no BackupConfiguration.".to_owned(),
+        count => format!("{}: {}.", human::counted(count, "session"), parts.join(", ")),
+    };
+    if attention || summary.sessions == 0 {
+        format!("{}\n", style.warn(&line))
+    } else {
+        format!("{}\n", style.good(&format!("{line} Nothing needs attention.")))
+    }
+}
+
+fn block(text: &mut String, style: Style, heading: &str, headings: &[&str], rows: &[Vec<String>], all: bool) {
     if rows.is_empty() {
-        return None;
+        return;
     }
     let namespace = all.then_some("NAMESPACE");
-    let mut table = Table::new(namespace.into_iter().chain(headings.iter().copied()));
-    Some((heading.to_owned(), table.page(rows)))
+    let names: Vec<&str> = namespace.into_iter().chain(headings.iter().copied()).collect();
+    let painted: Vec<bool> = names.iter().map(|n| ["PHASE", "STATE"].contains(n)).collect();
+    let mut table = Table::new(names);
+    let page = table.painted(rows, |column, cell| {
+        if painted.get(column) == Some(&true) {
+            style.phase(cell)
+        } else {
+            cell.to_owned()
+        }
+    });
+    text.push_str(&format!("{}\n{page}\n", style.strong(heading)));
 }
 
 fn named(namespace: &str, name: &str, all: bool) -> Vec<String> {
@@ -308,166 +245,64 @@ fn named(namespace: &str, name: &str, all: bool) -> Vec<String> {
     }
 }
 
-fn storage_row(storage: &BackupStorage, all: bool) -> Vec<String> {
-    let mut row = named(&storage.metadata.namespace, &storage.metadata.name, all);
-    let provider = storage
-        .spec
-        .storage
-        .get("provider")
-        .and_then(Value::as_str)
-        .unwrap_or("");
-    let phase = if storage.status.phase.is_empty() {
-        "Pending"
+fn storage_row(storage: &StorageView, all: bool) -> Vec<String> {
+    let name = if storage.default {
+        format!("{} (default)", storage.name)
     } else {
-        &storage.status.phase
+        storage.name.clone()
     };
+    let mut row = named(&storage.namespace, &name, all);
     row.extend([
-        provider.to_owned(),
-        phase.to_owned(),
-        storage.status.total_size.clone(),
-        storage.status.repositories.len().to_string(),
+        storage.provider.clone(),
+        storage.phase.clone(),
+        storage.total_size.clone(),
+        storage.repositories.to_string(),
     ]);
     row
 }
 
-fn configuration_row(row: &Row, all: bool, now: Timestamp) -> Vec<String> {
-    let mut cells = named(&row.namespace, &row.name, all);
-    let last = row.last.as_ref().map_or_else(
-        || "never".to_owned(),
-        |(phase, at)| format!("{phase} {} ago", human::age(*at, now)),
-    );
-    let next = match row.next {
-        _ if row.paused => "paused".to_owned(),
-        Some(next) => format!("in {}", human::until(next, now)),
-        None => String::new(),
+fn session_row(session: &SessionView, all: bool, wide: bool, now: Timestamp) -> Vec<String> {
+    let age = |time: &str| {
+        time.parse()
+            .map_or_else(|_| time.to_owned(), |t| human::age(t, now))
     };
-    cells.extend([
-        row.target.clone(),
-        row.session.clone(),
-        row.schedule.clone(),
-        row.phase.clone(),
+    let state = match session.state {
+        State::Broken => session.phase.clone(),
+        other => format!("{other:?}"),
+    };
+    let success = session
+        .last_success
+        .as_deref()
+        .map_or_else(|| "never".to_owned(), |t| format!("{} ago", age(t)));
+    let last = session
+        .last_run
+        .as_ref()
+        .map_or_else(String::new, |run| format!("{} {} ago", run.phase, age(&run.time)));
+    let next = match session.next_run.as_deref().map(str::parse::<Timestamp>) {
+        _ if session.paused => "paused".to_owned(),
+        Some(Ok(next)) => format!("in {}", human::until(next, now)),
+        _ => String::new(),
+    };
+    let mut row = named(&session.namespace, &session.name, all);
+    row.extend([
+        session.target.clone(),
+        session.session.clone(),
+        state,
+        success,
         last,
         next,
     ]);
-    cells
+    if wide {
+        row.push(session.schedule.clone());
+    }
+    row
 }
 
-fn running_rows(facts: &Facts, all: bool, now: Timestamp) -> Vec<Vec<String>> {
-    let backups = facts
-        .backups
-        .iter()
-        .map(|b| ("backupsession", &b.metadata, &b.status.phase));
-    let restores = facts
-        .restores
-        .iter()
-        .map(|r| ("restoresession", &r.metadata, &r.status.phase));
-    backups
-        .chain(restores)
-        .filter(|(_, _, phase)| matches!(phase.as_str(), "" | "Pending" | "Running"))
-        .map(|(kind, metadata, phase)| {
-            let mut row = named(&metadata.namespace, &format!("{kind}/{}", metadata.name), all);
-            row.push(if phase.is_empty() {
-                "Pending".to_owned()
-            } else {
-                phase.clone()
-            });
-            row.push(metadata.age(now));
-            row
-        })
-        .collect()
-}
-
-fn value(facts: &Facts, rows: &[Row], attention: &[String]) -> Value {
-    let storages: Vec<Value> = facts
-        .storages
-        .iter()
-        .map(|s| {
-            json!({
-                "namespace": s.metadata.namespace, "name": s.metadata.name, "default": s.spec.default,
-                "provider": s.spec.storage.get("provider"), "phase": s.status.phase, "totalSize": s.status.total_size,
-            })
-        })
-        .collect();
-    let configurations: Vec<Value> = rows
-        .iter()
-        .map(|r| {
-            json!({
-                "namespace": r.namespace, "name": r.name, "target": r.target, "session": r.session,
-                "schedule": r.schedule, "phase": r.phase, "paused": r.paused,
-                "lastRun": r.last.as_ref().map(|(phase, at)| json!({"phase": phase, "time": at.to_string()})),
-                "nextRun": r.next.map(|n| n.to_string()), "stale": r.stale_since.is_some(),
-            })
-        })
-        .collect();
-    let running: Vec<Value> = running_rows(facts, true, Timestamp::UNIX_EPOCH)
-        .into_iter()
-        .map(|row| json!({"namespace": row[0], "name": row[1], "phase": row[2]}))
-        .collect();
-    json!({"storages": storages, "configurations": configurations, "running": running, "attention": attention})
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn configuration(paused: bool) -> BackupConfiguration {
-        serde_json::from_value(json!({
-            "metadata": {"name": "b", "namespace": "demo", "creationTimestamp": "2026-01-01T00:00:00Z"},
-            "spec": {"paused": paused, "sessions": [{"name": "hourly", "scheduler": {"schedule": "0 * * * *"}}]},
-            "status": {"phase": "Ready"},
-        }))
-        .unwrap()
-    }
-
-    fn backup(phase: &str, created: &str) -> BackupSession {
-        serde_json::from_value(json!({
-            "metadata": {"name": created, "namespace": "demo", "creationTimestamp": created},
-            "spec": {"invoker": {"name": "b"}, "session": "hourly"}, "status": {"phase": phase},
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_run_that_is_due_for_long_is_stale() {
-        let ran = [backup("Succeeded", "2026-01-01T01:00:05Z")];
-        let row = &rows_of(&configuration(false), &ran, at("2026-01-01T01:30:00Z"))[0];
-        assert!(row.stale_since.is_none());
-        assert_eq!(row.next, Some(at("2026-01-01T02:00:00Z")));
-        let row = &rows_of(&configuration(false), &ran, at("2026-01-01T02:30:00Z"))[0];
-        assert_eq!(row.stale_since, Some(at("2026-01-01T02:00:00Z")));
-        let row = &rows_of(&configuration(true), &ran, at("2026-01-01T02:30:00Z"))[0];
-        assert!(
-            row.stale_since.is_none() && row.paused,
-            "a paused configuration owes nothing"
-        );
-    }
-
-    #[test]
-    fn the_last_run_decides_what_needs_attention() {
-        let now = at("2026-01-01T01:30:00Z");
-        let ran = vec![
-            backup("Failed", "2026-01-01T00:00:00Z"),
-            backup("Succeeded", "2026-01-01T01:00:05Z"),
-        ];
-        let facts = |backups| Facts {
-            storages: vec![],
-            configurations: vec![configuration(false)],
-            backups,
-            restores: vec![],
-        };
-        let well = facts(ran.clone());
-        let rows = rows_of(&well.configurations[0], &well.backups, now);
-        assert_eq!(attention(&well, &rows, false, now), Vec::<String>::new());
-        let bad = facts(ran[..1].to_vec());
-        let rows = rows_of(&bad.configurations[0], &bad.backups, at("2026-01-01T00:30:00Z"));
-        let lines = attention(&bad, &rows, false, at("2026-01-01T00:30:00Z"));
-        assert_eq!(
-            lines,
-            ["BackupConfiguration b, session hourly: the last backup is Failed (30m ago)"]
-        );
-    }
+fn running_row(running: &RunningView, all: bool, now: Timestamp) -> Vec<String> {
+    let name = format!("{}/{}", running.kind.to_lowercase(), running.name);
+    let mut row = named(&running.namespace, &name, all);
+    let age = running.since.as_deref().and_then(|t| t.parse().ok());
+    row.push(running.phase.clone());
+    row.push(age.map_or_else(String::new, |t| human::age(t, now)));
+    row
 }

@@ -1,0 +1,310 @@
+//! What `-o json|yaml` promises: for each command a JSON Schema, in `docs/reference/schemas/<command>.json`.
+//!
+//! A command that prints something of its own has a private view struct (never a type of another room, whose fields
+//! would then be promised by accident):
+//!
+//! ```ignore
+//! /// One screen about everything.            <- becomes the description in the schema
+//! #[derive(Debug, Serialize, JsonSchema)]
+//! #[serde(rename_all = "camelCase")]
+//! pub(in crate::cli) struct StatusView { /// The storages.
+//!     storages: Vec<StorageView> }
+//!
+//! impl View for StatusView {
+//!     const COMMAND: &'static str = "status";  // the words of the command, joined by dashes: the name of the file
+//!     const KIND: &'static str = "Status";
+//! }
+//! ```
+//!
+//! and prints it with [`print`], which puts `apiVersion` and `kind` in front, so that whoever reads it sees which promise
+//! it was made under. Then its line goes into [`ALL`]: `view::<StatusView>()`, or [`objects`] for a command that prints
+//! Kubernetes objects as the API server has them. Tests hold the files to the code (`UPDATE=1 cargo test --lib schemas`
+//! writes them) and every command with `-o` to have one; `world().valid("status", &output)` in `tests/cli` holds a real
+//! output to its file, strictly: a field that the file does not name is an error there.
+//!
+//! Within one version a schema only ever grows: fields are added, never removed, renamed or given another meaning.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::commands;
+use super::context::Context;
+use super::error::{CliError, Exit};
+use crate::cluster::{Kind, kinds};
+use crate::output::format::{Format, Shape};
+
+/// The version of all promises below, as outputs carry it.
+pub const VERSION: &str = "cli.kubestash.com/v1alpha1";
+
+/// What a command prints with `-o json|yaml` that is no Kubernetes object.
+pub trait View: Serialize + JsonSchema {
+    /// The words of the command, joined by dashes.
+    const COMMAND: &'static str;
+    /// `kind` of the output.
+    const KIND: &'static str;
+}
+
+/// A published shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Published {
+    /// The name of its file without `.json`: the command's words, joined by dashes.
+    pub command: &'static str,
+    shape: Source,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    View(fn() -> Value),
+    Objects(&'static str, &'static [&'static Kind]),
+}
+
+/// Every published shape. Sorted by name, so that two who add to it rarely meet.
+pub const ALL: &[Published] = &[
+    objects(
+        "backup-list",
+        "The BackupSessions, newest first.",
+        &[&kinds::BACKUP_SESSION],
+    ),
+    objects(
+        "backup-now",
+        "The BackupSessions that were made; with --wait as they are at their end.",
+        &[&kinds::BACKUP_SESSION],
+    ),
+    objects("snapshot-list", "The Snapshots.", &[&kinds::SNAPSHOT]),
+    view::<commands::status::StatusView>(),
+];
+
+/// Publishes a view.
+pub const fn view<V: View>() -> Published {
+    Published {
+        command: V::COMMAND,
+        shape: Source::View(schema_of::<V>),
+    }
+}
+
+/// Publishes Kubernetes objects of these kinds: one object when there is exactly one and the command makes or names
+/// objects, otherwise a `List` of them.
+pub const fn objects(
+    command: &'static str,
+    about: &'static str,
+    kinds: &'static [&'static Kind],
+) -> Published {
+    Published {
+        command,
+        shape: Source::Objects(about, kinds),
+    }
+}
+
+impl Published {
+    /// The JSON Schema (draft 2020-12).
+    pub fn schema(&self) -> Value {
+        let schema = match self.shape {
+            Source::View(make) => make(),
+            Source::Objects(about, kinds) => list_of(about, kinds),
+        };
+        let mut all = Map::new();
+        all.insert(
+            "$schema".to_owned(),
+            json!("https://json-schema.org/draft/2020-12/schema"),
+        );
+        all.insert(
+            "title".to_owned(),
+            json!(format!("kubectl kubestash {}", self.command.replace('-', " "))),
+        );
+        if let Value::Object(fields) = schema {
+            for (key, value) in fields {
+                all.entry(key).or_insert(value);
+            }
+        }
+        Value::Object(all)
+    }
+}
+
+/// Prints a view in the form asked for: `apiVersion`, `kind`, then its fields.
+///
+/// # Errors
+/// When standard output cannot be written; a usage error with `-o name`, as a view has no name.
+pub fn print<V: View>(context: &Context, format: &Format, view: &V) -> Result<(), CliError> {
+    if matches!(format, Format::Name) {
+        return Err(CliError::usage(
+            "this output has no names; use -o json, yaml or jsonpath=…",
+        ));
+    }
+    Ok(format.print(&context.ui, &Shape::One(value(view)?))?)
+}
+
+/// A view as a value, with `apiVersion` and `kind`.
+///
+/// # Errors
+/// When it cannot be a JSON value.
+pub fn value<V: View>(view: &V) -> Result<Value, CliError> {
+    let fields = serde_json::to_value(view)
+        .map_err(|e| CliError::new(Exit::Error, "the output cannot be written").cause(e.to_string()))?;
+    let mut all = Map::new();
+    all.insert("apiVersion".to_owned(), json!(VERSION));
+    all.insert("kind".to_owned(), json!(V::KIND));
+    if let Value::Object(fields) = fields {
+        all.extend(fields);
+    }
+    Ok(Value::Object(all))
+}
+
+/// The schema of what is serialized (not of what could be read), with `apiVersion` and `kind`.
+fn schema_of<V: View>() -> Value {
+    let mut schema = plain::<V>();
+    let Some(fields) = schema.as_object_mut() else {
+        return schema;
+    };
+    if let Value::Object(properties) = fields.entry("properties").or_insert_with(|| json!({})) {
+        properties.insert(
+            "apiVersion".to_owned(),
+            json!({"const": VERSION, "description": "The version of this promise."}),
+        );
+        properties.insert("kind".to_owned(), json!({"const": V::KIND}));
+    }
+    if let Value::Array(required) = fields.entry("required").or_insert_with(|| json!([])) {
+        required.insert(0, json!("kind"));
+        required.insert(0, json!("apiVersion"));
+    }
+    schema
+}
+
+/// The schema of a type as it is serialized.
+fn plain<T: JsonSchema>() -> Value {
+    SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
+}
+
+/// Objects as the API server has them: what identifies them is promised here, the rest by the API reference.
+fn list_of(about: &str, kinds: &[&Kind]) -> Value {
+    let object: Vec<Value> = kinds
+        .iter()
+        .map(|kind| {
+            json!({
+                "type": "object",
+                "description": format!("A {} as docs/reference/api.md has it.", kind.kind),
+                "required": ["apiVersion", "kind", "metadata"],
+                "properties": {
+                    "apiVersion": {"const": kind.api_version()},
+                    "kind": {"const": kind.kind},
+                    "metadata": {
+                        "type": "object", "required": ["name"], "additionalProperties": true,
+                        "properties": {"name": {"type": "string"}, "namespace": {"type": "string"}},
+                    },
+                },
+                "additionalProperties": true,
+            })
+        })
+        .collect();
+    json!({
+        "description": about,
+        "oneOf": [
+            {"$ref": "#/$defs/Object"},
+            {
+                "type": "object",
+                "required": ["apiVersion", "kind", "items"],
+                "properties": {
+                    "apiVersion": {"const": "v1"},
+                    "kind": {"const": "List"},
+                    "items": {"type": "array", "items": {"$ref": "#/$defs/Object"}},
+                    "metadata": {"type": "object", "additionalProperties": true},
+                },
+            },
+        ],
+        "$defs": {"Object": {"oneOf": object}},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn directory() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/schemas")
+    }
+
+    #[test]
+    fn the_files_are_current() {
+        let update = std::env::var_os("UPDATE").is_some();
+        let mut names = BTreeSet::new();
+        for published in ALL {
+            let name = format!("{}.json", published.command);
+            assert!(names.insert(name.clone()), "{name} is published twice");
+            let text = format!("{}\n", serde_json::to_string_pretty(&published.schema()).unwrap());
+            let path = directory().join(&name);
+            if update {
+                std::fs::write(&path, &text).unwrap();
+            }
+            let there = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                there == text,
+                "docs/reference/schemas/{name} is not current: UPDATE=1 cargo test --lib schemas"
+            );
+        }
+        for entry in std::fs::read_dir(directory()).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(
+                names.contains(&name) || !name.ends_with(".json"),
+                "{name} is of no command"
+            );
+        }
+    }
+
+    /// Commands whose shape is still to be published; the list only gets shorter.
+    const OWING: &[&str] = &["install", "restore", "sandbox-status", "validate", "version"];
+
+    #[test]
+    fn every_command_with_an_output_format_has_a_schema() {
+        fn walk(command: &clap::Command, path: &str, missing: &mut Vec<String>) {
+            for sub in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+                let path = if path.is_empty() {
+                    sub.get_name().to_owned()
+                } else {
+                    format!("{path}-{}", sub.get_name())
+                };
+                let formats = sub.get_arguments().any(|a| a.get_id() == "output");
+                if formats && !ALL.iter().any(|p| p.command == path) && !OWING.contains(&path.as_str()) {
+                    missing.push(path.clone());
+                }
+                walk(sub, &path, missing);
+            }
+        }
+        let mut missing = Vec::new();
+        walk(&crate::cli::definition(), "", &mut missing);
+        assert!(missing.is_empty(), "publish in cli::schemas::ALL: {missing:?}");
+    }
+
+    #[test]
+    fn every_field_is_described() {
+        fn check(at: &str, schema: &Value, wrong: &mut Vec<String>) {
+            let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+                return;
+            };
+            for (name, field) in properties {
+                if !["apiVersion", "kind"].contains(&name.as_str())
+                    && field.get("description").is_none()
+                    && field.get("const").is_none()
+                {
+                    wrong.push(format!("{at}.{name}"));
+                }
+            }
+        }
+        let mut wrong = Vec::new();
+        for published in ALL.iter().filter(|p| matches!(p.shape, Source::View(_))) {
+            let schema = published.schema();
+            check(published.command, &schema, &mut wrong);
+            for (name, part) in schema["$defs"].as_object().into_iter().flatten() {
+                check(&format!("{} {name}", published.command), part, &mut wrong);
+            }
+        }
+        assert!(wrong.is_empty(), "fields without a description: {wrong:?}");
+    }
+}
