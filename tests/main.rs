@@ -19,3 +19,5 @@ mod mover;
 mod operator;
 #[cfg(target_os = "linux")]
 mod sandbox;
+#[cfg(target_os = "linux")]
+mod session;

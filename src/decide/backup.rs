@@ -182,11 +182,13 @@ pub fn overlap(
     Ok(())
 }
 
-/// True when the session is at work: begun and not finished.
+/// True when the session is at work: begun and not finished. One that was skipped never works, although its last steps
+/// may still be to come.
 #[must_use]
 pub fn started(session: &BackupSession) -> bool {
     let phase = session.status.as_ref().and_then(|status| status.phase);
     session.metadata.deletion_timestamp.is_none()
+        && phase != Some(BackupSessionPhase::Skipped)
         && phase.is_some_and(|phase| phase != BackupSessionPhase::Pending || begun(session))
         && !finished(session)
 }
@@ -645,7 +647,14 @@ pub fn next_retry(
     }
     let retry = config?.retry_config.clone()?;
     let delay = retry.delay.map(jiff::SignedDuration::from).unwrap_or_default();
-    now.checked_add(delay).ok()
+    let at = now.checked_add(delay).ok()?;
+    // The second it is due at becomes the successor's name, which must not be this session's own.
+    let name = session.name_any();
+    let own = naming::session_number(&name).and_then(|number| number.parse().ok());
+    if own == Some(at.as_second()) {
+        return at.checked_add(jiff::SignedDuration::from_secs(1)).ok();
+    }
+    Some(at)
 }
 
 #[cfg(test)]

@@ -87,8 +87,8 @@ pub fn choose<'a>(source: &RestoreDataSource, snapshots: &'a [Snapshot]) -> Resu
         .pitr
         .as_ref()
         .and_then(|pitr| pitr.target_time.as_ref().map(|time| (time.0, pitr.exclusive)));
-    let fits = |snapshot: &&Snapshot| {
-        let status = snapshot.status.clone().unwrap_or_default();
+    let candidates = snapshots.iter().filter(|snapshot| {
+        let phase = snapshot.status.as_ref().and_then(|status| status.phase);
         let in_time = match (limit, snapshot_time(snapshot)) {
             (None, _) => true,
             (Some((limit, exclusive)), Some(at)) => at < limit || (!exclusive && at == limit),
@@ -96,31 +96,37 @@ pub fn choose<'a>(source: &RestoreDataSource, snapshots: &'a [Snapshot]) -> Resu
         };
         snapshot.spec.repository == source.repository
             && snapshot.metadata.deletion_timestamp.is_none()
-            && status.phase == Some(SnapshotPhase::Succeeded)
+            && phase == Some(SnapshotPhase::Succeeded)
             && in_time
-            && source
-                .components
-                .iter()
-                .all(|wanted| status.components.contains_key(wanted))
+    });
+    let mut candidates: Vec<&Snapshot> = candidates.collect();
+    candidates.sort_by_key(|snapshot| std::cmp::Reverse((snapshot_time(snapshot), snapshot.name_any())));
+    let repository = &source.repository;
+    let Some(newest) = candidates.first() else {
+        let when = limit
+            .map(|(at, _)| format!(" not later than {at}"))
+            .unwrap_or_default();
+        return Err(format!(
+            "no Succeeded Snapshot{when} found in Repository \"{repository}\"; see `kubectl kubestash snapshot list --repo \
+             {repository}`"
+        ));
     };
-    snapshots
-        .iter()
-        .filter(fits)
-        .max_by_key(|snapshot| (snapshot_time(snapshot), snapshot.name_any()))
-        .ok_or_else(|| {
-            let when = limit
-                .map(|(at, _)| format!(" not later than {at}"))
-                .unwrap_or_default();
-            let with = if source.components.is_empty() {
-                String::new()
-            } else {
-                format!(" with the components {}", source.components.join(", "))
-            };
-            format!(
-                "no Succeeded Snapshot{when}{with} found in Repository \"{}\"",
-                source.repository
-            )
-        })
+    let missing = |snapshot: &Snapshot| {
+        let status = snapshot.status.as_ref();
+        let lacks = |wanted: &&String| status.is_none_or(|status| !status.components.contains_key(*wanted));
+        source.components.iter().find(lacks)
+    };
+    let chosen = candidates.iter().find(|snapshot| missing(snapshot).is_none());
+    chosen.copied().ok_or_else(|| {
+        let known = newest.status.clone().unwrap_or_default().components;
+        format!(
+            "Snapshot \"{}\" has no component \"{}\"; it has: {}; nor has an older Snapshot of Repository \"{repository}\" \
+             all that is wanted",
+            newest.name_any(),
+            missing(newest).map_or("", String::as_str),
+            known.keys().cloned().collect::<Vec<_>>().join(", ")
+        )
+    })
 }
 
 /// Why the named Snapshot is not one to restore from here.

@@ -48,12 +48,12 @@ async fn a_backup_survives_a_kill_after_every_write() {
         // Either the cut is reached or the session ends before it.
         tokio::select! {
             () = async { while !meter.cut() { tokio::task::yield_now().await; } } => {}
-            _ = world.finished(&name) => {}
+            _ = Box::pin(world.finished(&name)) => {}
         }
         let cut = meter.cut();
         drop(killed);
         let operator = world.operator(Meter::cut_after(usize::MAX - 1));
-        let session = world.finished(&name).await;
+        let session = Box::pin(world.finished(&name)).await;
         drop(operator);
         let status = session.status.unwrap();
         assert_eq!(
@@ -104,17 +104,17 @@ async fn a_restore_survives_a_kill_after_every_write_and_resumes_what_it_paused(
     let mut writes = 0;
     for n in 0..ENOUGH {
         let name = format!("back-{n}");
-        restore_of(&world, &name, |_| {}).await;
+        Box::pin(restore_of(&world, &name, |_| {})).await;
         let meter = Meter::cut_after(n);
         let killed = world.operator(meter.clone());
         tokio::select! {
             () = async { while !meter.cut() { tokio::task::yield_now().await; } } => {}
-            _ = world.restored(&name) => {}
+            _ = Box::pin(world.restored(&name)) => {}
         }
         let cut = meter.cut();
         drop(killed);
         let operator = world.operator(Meter::cut_after(usize::MAX - 1));
-        let session: RestoreSession = world.restored(&name).await;
+        let session: RestoreSession = Box::pin(world.restored(&name)).await;
         drop(operator);
         let status = session.status.unwrap();
         assert_eq!(

@@ -122,7 +122,7 @@ pub(super) async fn create(client: &Client, object: Value) {
         Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    let created = api.create(&PostParams::default(), &object).await;
+    let created = Box::pin(api.create(&PostParams::default(), &object)).await;
     created.unwrap_or_else(|e| panic!("{} {}: {e}", types.kind, object.name_any()));
 }
 
@@ -245,7 +245,8 @@ impl World {
             *last.lock().unwrap() = object.cloned();
             object.is_some_and(&condition)
         };
-        let waited = kube::runtime::wait::await_condition(api, name, holds);
+        // Boxed, as unoptimized builds move whole futures over the stack of the test's thread.
+        let waited = Box::pin(kube::runtime::wait::await_condition(api, name, holds));
         match tokio::time::timeout(Duration::from_secs(20), waited).await {
             Ok(Ok(Some(object))) => object,
             other => panic!(
@@ -337,7 +338,11 @@ async fn play_job(client: &Client, job: &Job, end: End) {
     let pod: Pod = serde_json::from_value(json!({"metadata": {"name": format!("{}-x", job.name_any()), "namespace": namespace,
         "labels": {"job-name": job.name_any()}}, "spec": {"containers": [{"name": "logical-backup-0", "image": "i"}]}}))
     .unwrap();
-    let _ = pods.create(&PostParams::default(), &pod).await;
+    match pods.create(&PostParams::default(), &pod).await {
+        // Played before: the Job was looked at again.
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        created => drop(created.expect("a pod for the Job")),
+    }
     let status = json!({"status": {"phase": if failed { "Failed" } else { "Succeeded" }, "containerStatuses": [container]}});
     pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status))
         .await
@@ -480,6 +485,10 @@ const SCENE: &str = r#"
 apiVersion: v1
 kind: Namespace
 metadata: {name: demo}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: default, namespace: demo}
 ---
 apiVersion: v1
 kind: Secret

@@ -243,6 +243,10 @@ fn sessions_overlap_when_they_share_a_repository() {
         check(other("bc-daily-1", "daily", json!({}))).is_ok(),
         "not begun: it will see this one"
     );
+    assert!(
+        check(other("bc-daily-1", "daily", json!({"phase": "Skipped"}))).is_ok(),
+        "it was skipped and has only its last condition to set"
+    );
     let done = json!({"phase": "Succeeded", "conditions": [{"type": "MetricsPushed", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
     assert!(check(other("bc-daily-1", "daily", done)).is_ok());
 }
@@ -288,6 +292,12 @@ fn a_failed_session_is_tried_again_while_tries_are_left() {
     assert_eq!(
         next_retry(&session(), config, &failed, now),
         Timestamp::from_second(60).ok()
+    );
+    let soon = Timestamp::from_second(17 - 60).unwrap();
+    assert_eq!(
+        next_retry(&session(), config, &failed, soon),
+        Timestamp::from_second(18).ok(),
+        "the successor of bc-daily-17 has another name"
     );
     let mut last = session();
     last.spec.retry_left = 0;
