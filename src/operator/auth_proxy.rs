@@ -6,7 +6,6 @@
 //! remembered for a minute. Tokens are never logged, and kept only as their hash.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,10 +26,12 @@ use kube::{Api, Client};
 use rustls::ServerConfig;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+
+use super::listen;
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
@@ -71,13 +72,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             .no_proxy()
             .build()
             .context("no HTTP client")?,
-        upstream: format!("http://127.0.0.1:{}/metrics", options.metrics_port),
+        upstream: format!("http://{}/metrics", listen::within_the_pod(options.metrics_port)),
         remembered: Mutex::default(),
     });
-    let address = SocketAddr::from(([0, 0, 0, 0], options.port));
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("port {} cannot be bound (--port)", options.port))?;
+    let listener = listen::everywhere(options.port, "--port").await?;
     let acceptor = TlsAcceptor::from(Arc::new(tls(&options.namespace)?));
     let router = Router::new().route("/metrics", get(metrics)).with_state(proxy);
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;

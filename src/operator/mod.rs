@@ -21,6 +21,7 @@ pub mod error;
 pub mod events;
 pub mod executor;
 pub mod leader;
+mod listen;
 pub mod lookup;
 pub mod metrics;
 pub mod object_metrics;

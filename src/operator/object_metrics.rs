@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
@@ -31,7 +30,7 @@ use prometheus_client::{
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::Mutex};
 
-use super::Context;
+use super::{Context, listen};
 
 /// Scrapes closer together than this share one reading of the objects.
 const FRESH_FOR: Duration = Duration::from_secs(10);
@@ -87,12 +86,12 @@ struct Server {
     last: Mutex<Option<(Instant, String)>>,
 }
 
-/// Serves `/metrics` on loopback until the context stops.
+/// Serves `/metrics` inside the pod until the context stops.
 ///
 /// # Errors
 /// When the port cannot be bound.
 pub async fn serve(ctx: Arc<Context>) -> anyhow::Result<()> {
-    let address = SocketAddr::from(([127, 0, 0, 1], ctx.options.metrics_port));
+    let address = listen::within_the_pod(ctx.options.metrics_port);
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!(
             "port {} for metrics cannot be bound (--metrics-port)",

@@ -1,25 +1,18 @@
 //! `/healthz` and `/readyz` for the kubelet.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::{Router, extract::State, http::StatusCode, routing::get};
-use tokio::net::TcpListener;
 
-use super::Context;
+use super::{Context, listen};
 
 /// Serves the probes on all interfaces until the context stops.
 ///
 /// # Errors
 /// When the port cannot be bound.
 pub async fn serve(ctx: Arc<Context>) -> anyhow::Result<()> {
-    let address = SocketAddr::from(([0, 0, 0, 0], ctx.options.probe_port));
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "port {} for the probes cannot be bound (--probe-port)",
-            address.port()
-        )
-    })?;
+    let listener = listen::everywhere(ctx.options.probe_port, "--probe-port").await?;
     let stopped = ctx.stopped();
     axum::serve(listener, router(ctx))
         .with_graceful_shutdown(stopped)

@@ -460,6 +460,16 @@ async fn generators_and_selectors() {
     cluster
         .ok(&["create", "job", "jo", "--image=busybox", "--", "true"], "")
         .await;
+    for name in ["z", "y"] {
+        cluster
+            .ok(&["create", "configmap", name, "--from-literal=k=v"], "")
+            .await;
+    }
+    let sorted = cluster
+        .ok(&["get", "configmap", "--sort-by=.metadata.resourceVersion"], "")
+        .await;
+    let place = |name: &str| sorted.lines().position(|l| l.starts_with(&format!("{name} ")));
+    assert!(place("z").is_some() && place("z") < place("y"), "{sorted}");
     cluster
         .ok(
             &[
@@ -634,4 +644,62 @@ async fn logs_and_exec() {
     assert!(output.status.success());
     let output = cluster.run(&["exec", "p", "--", "tool", "b", "c"], "").await;
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn ports_are_forwarded() {
+    let cluster = Cluster::start().await;
+    let pods = super::streams::with_pod(&cluster.server).await;
+    let running = serde_json::json!({"status": {"phase": "Running"}});
+    pods.patch_status("p", &Default::default(), &kube::api::Patch::Merge(&running))
+        .await
+        .unwrap();
+    let mut child = cluster
+        .command(&["port-forward", "pod/p", ":8080", ":1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut ports = Vec::new();
+    while ports.len() < 2 {
+        let line = tokio::time::timeout(LIMIT, said.next_line()).await.unwrap();
+        let line = line.unwrap().expect("kubectl ended");
+        // Said for 127.0.0.1 and for ::1.
+        if let Some(rest) = line.strip_prefix("Forwarding from 127.0.0.1:") {
+            ports.push(rest.split(' ').next().unwrap().parse::<u16>().unwrap());
+        }
+    }
+    // Three connections, one after another and larger than one frame: streams of one tunnel do not mix.
+    for size in [4usize, 200_000, 1] {
+        let mut connection = tokio::net::TcpStream::connect(("127.0.0.1", ports[0]))
+            .await
+            .unwrap();
+        let sent: Vec<u8> = (0..size).map(|n| (n * 7 % 251) as u8).collect();
+        let (mut from, mut to) = connection.split();
+        let write = async {
+            to.write_all(&sent).await.unwrap();
+            to.shutdown().await.unwrap();
+        };
+        let mut answer = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(&mut from, &mut answer);
+        let (_, read) = tokio::time::timeout(LIMIT, async { tokio::join!(write, read) })
+            .await
+            .unwrap();
+        read.unwrap();
+        assert!(answer == sent, "{size} bytes came back as {}", answer.len());
+    }
+    // Nothing listens behind the second port; kubectl says what the node answered.
+    let _ = tokio::net::TcpStream::connect(("127.0.0.1", ports[1]))
+        .await
+        .unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+    loop {
+        let line = tokio::time::timeout(LIMIT, errors.next_line()).await.unwrap();
+        let line = line.unwrap().expect("kubectl said nothing of the error");
+        if line.contains("nothing listens there") {
+            break;
+        }
+    }
+    child.kill().await.unwrap();
 }

@@ -14,9 +14,8 @@ mod review;
 mod server;
 mod trust;
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -27,9 +26,8 @@ use kube::{
     Api,
     runtime::{WatchStreamExt, watcher},
 };
-use tokio::net::TcpListener;
 
-use super::Context;
+use super::{Context, listen};
 
 /// Name of the two webhook configurations.
 pub const NAME: &str = "kubestash";
@@ -57,13 +55,7 @@ pub fn serve(ctx: Arc<Context>) -> impl Future<Output = anyhow::Result<()>> + Se
             ctx.stopped().await;
             return Ok(());
         }
-        let address = SocketAddr::from(([0, 0, 0, 0], ctx.options.webhook_port));
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!(
-                "port {} for the webhooks cannot be bound (--webhook-port)",
-                address.port()
-            )
-        })?;
+        let listener = listen::everywhere(ctx.options.webhook_port, "--webhook-port").await?;
         let served = Arc::new(server::Served::default());
         tokio::select! {
             () = server::run(listener, served.clone(), ctx.clone()) => {}

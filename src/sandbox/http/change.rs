@@ -107,7 +107,7 @@ fn finish(
     code: StatusCode,
     warnings: &[String],
 ) -> ApiResult<Response<Body>> {
-    let mut response = respond::one(headers, resource, object, code)?;
+    let mut response = respond::one(respond::form(headers, None)?, resource, object, code);
     respond::warn(&mut response, warnings);
     Ok(response)
 }

@@ -24,7 +24,8 @@ pub(super) fn get(exchange: &Exchange, resource: &Resource) -> ApiResult<Respons
         .store
         .get(&resource.storage(), namespace_of(exchange, resource), &info.name)
         .ok_or_else(|| ApiError::not_found(&info.group, &info.resource, &info.name))?;
-    respond::one(&exchange.headers, resource, object, StatusCode::OK)
+    let form = respond::form(&exchange.headers, info.query.get("includeObject"))?;
+    Ok(respond::one(form, resource, object, StatusCode::OK))
 }
 
 /// The namespace objects of this request are stored under.
@@ -66,7 +67,7 @@ impl Continue {
 /// A list, or a page of it.
 pub(super) fn list(exchange: &Exchange, resource: &Resource) -> ApiResult<Response<Body>> {
     let query = &exchange.info.query;
-    let form = respond::form(&exchange.headers)?;
+    let form = respond::form(&exchange.headers, exchange.info.query.get("includeObject"))?;
     let selection = selection(exchange, resource)?;
     let limit = query.number("limit")?.filter(|l| *l > 0);
     let storage = resource.storage();
@@ -129,8 +130,9 @@ fn body(resource: &Resource, objects: &[Arc<Value>], metadata: &Value, form: For
         .iter()
         .map(|o| respond::present(resource, o.clone()))
         .collect();
-    if form == Form::Table {
-        return serde_json::to_vec(&table::render(resource, &shown, metadata, true)).unwrap_or_default();
+    if let Form::Table(rows) = form {
+        return serde_json::to_vec(&table::render(resource, &shown, metadata, true, rows))
+            .unwrap_or_default();
     }
     let (kind, version) = match form {
         Form::Metadata => (

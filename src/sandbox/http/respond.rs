@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::sandbox::kinds::{EVENTS_GROUP, Resource};
 use crate::sandbox::object;
 use crate::sandbox::status::{ApiError, ApiResult};
-use crate::sandbox::table;
+use crate::sandbox::table::{self, Rows};
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +17,14 @@ pub(crate) enum Form {
     /// The objects themselves.
     Object,
     /// A `Table` of columns.
-    Table,
+    Table(Rows),
     /// Only metadata.
     Metadata,
 }
 
-/// The first form in `Accept` that this server can give.
-pub(crate) fn form(headers: &HeaderMap) -> ApiResult<Form> {
+/// The first form in `Accept` that this server can give. `include` is the query's `includeObject`, which says what
+/// the rows of a table carry.
+pub(crate) fn form(headers: &HeaderMap, include: Option<&str>) -> ApiResult<Form> {
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|h| h.to_str().ok())
@@ -39,7 +40,7 @@ pub(crate) fn form(headers: &HeaderMap) -> ApiResult<Form> {
         }
         match parts.find_map(|p| p.strip_prefix("as=")) {
             None => return Ok(Form::Object),
-            Some("Table") => return Ok(Form::Table),
+            Some("Table") => return Ok(Form::Table(Rows::named(include)?)),
             Some("PartialObjectMetadata" | "PartialObjectMetadataList") => return Ok(Form::Metadata),
             Some(_) => {}
         }
@@ -73,27 +74,23 @@ pub(crate) fn metadata_only(object: &Value) -> Value {
 }
 
 /// One object in the form the client wants.
-pub(crate) fn one(
-    headers: &HeaderMap,
-    resource: &Resource,
-    object: Arc<Value>,
-    code: StatusCode,
-) -> ApiResult<Response<Body>> {
+pub(crate) fn one(form: Form, resource: &Resource, object: Arc<Value>, code: StatusCode) -> Response<Body> {
     let object = present(resource, object);
-    let body = match form(headers)? {
+    let body = match form {
         Form::Object => serde_json::to_vec(&*object),
         Form::Metadata => serde_json::to_vec(&metadata_only(&object)),
-        Form::Table => {
+        Form::Table(rows) => {
             let version = object::resource_version(&object).to_owned();
             serde_json::to_vec(&table::render(
                 resource,
                 &[object],
                 &json!({"resourceVersion": version}),
                 true,
+                rows,
             ))
         }
     };
-    Ok(bytes(code, body.unwrap_or_default()))
+    bytes(code, body.unwrap_or_default())
 }
 
 /// A value as JSON, 200.

@@ -2,6 +2,8 @@
 //! channels, as kubectl and kube's client speak them.
 
 mod channels;
+mod spdy;
+mod tunnel;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -198,7 +200,7 @@ async fn upgrade(
     let spoken: &[&str] = if exec {
         &["v5.channel.k8s.io", "v4.channel.k8s.io"]
     } else {
-        &["v4.channel.k8s.io"]
+        &[tunnel::PROTOCOL, "v4.channel.k8s.io"]
     };
     if !spoken.iter().any(|p| offered.contains(p)) {
         return Err(ApiError::bad_request(format!(
@@ -206,6 +208,7 @@ async fn upgrade(
             spoken.join(", ")
         )));
     }
+    let tunnel = !exec && offered.contains(tunnel::PROTOCOL);
     let socket = socket.protocols(spoken.iter().copied());
     let query = &exchange.info.query;
     let response = if exec {
@@ -221,6 +224,8 @@ async fn upgrade(
             stderr: query.flag("stderr") && !query.flag("tty"),
         };
         socket.on_upgrade(move |socket| channels::exec(socket, kubelet, target, wanted))
+    } else if tunnel {
+        socket.on_upgrade(move |socket| tunnel::forward(socket, kubelet, target))
     } else {
         let ports: Option<Vec<u16>> = query
             .all("ports")

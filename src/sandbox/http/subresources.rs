@@ -213,5 +213,6 @@ async fn finalize(mut exchange: Exchange, resource: Arc<Resource>) -> ApiResult<
         Ok(Change::whole(object, Vec::new()))
     })
     .await?;
-    respond::one(&headers, &resource, made, StatusCode::OK)
+    let form = respond::form(&headers, None)?;
+    Ok(respond::one(form, &resource, made, StatusCode::OK))
 }

@@ -66,7 +66,7 @@ pub(super) fn watch(exchange: &Exchange, resource: &Arc<Resource>) -> ApiResult<
         resource: resource.clone(),
         namespace: Some(exchange.info.namespace.clone()).filter(|n| !n.is_empty() && resource.namespaced),
         selection,
-        form: respond::form(&exchange.headers)?,
+        form: respond::form(&exchange.headers, query.get("includeObject"))?,
         bookmarks,
         version: 0,
         news: exchange.api.store.news(&storage),
@@ -233,9 +233,9 @@ impl Watch {
         let event = match self.form {
             Form::Object => json!({"type": kind, "object": &*shown}),
             Form::Metadata => json!({"type": kind, "object": respond::metadata_only(&shown)}),
-            Form::Table => {
+            Form::Table(rows) => {
                 let metadata = json!({"resourceVersion": object::resource_version(&shown)});
-                let table = table::render(&self.resource, &[shown], &metadata, !self.columns_sent);
+                let table = table::render(&self.resource, &[shown], &metadata, !self.columns_sent, rows);
                 self.columns_sent = true;
                 json!({"type": kind, "object": table})
             }
@@ -255,8 +255,8 @@ impl Watch {
             Form::Metadata => json!({
                 "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
             }),
-            Form::Table => {
-                let mut table = table::render(&self.resource, &[], &metadata, false);
+            Form::Table(rows) => {
+                let mut table = table::render(&self.resource, &[], &metadata, false, rows);
                 table["rows"] = json!([{"cells": [], "object": {
                     "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}}]);
                 table

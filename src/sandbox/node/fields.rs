@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector};
 use kube::ResourceExt;
 
+use super::address;
+
 /// What the node itself offers, for containers without limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capacity {
@@ -53,7 +55,8 @@ pub(crate) fn field(pod: &Pod, path: &str, node: &str) -> Result<String, String>
         "spec.serviceAccountName" => spec
             .and_then(|s| s.service_account_name.clone())
             .unwrap_or_else(|| "default".to_owned()),
-        "status.podIP" | "status.podIPs" | "status.hostIP" | "status.hostIPs" => super::ADDRESS.to_owned(),
+        "status.podIP" | "status.podIPs" => address::of(pod),
+        "status.hostIP" | "status.hostIPs" => address::HOST.to_owned(),
         _ => return Err(format!("fieldPath \"{path}\" is not supported")),
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler};
+use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler, Pod};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::ADDRESS;
+use super::address;
 use super::cell::PodCell;
 use super::exec;
 
@@ -34,7 +34,7 @@ pub(crate) async fn hook(
         .await;
     }
     if let Some(action) = &handler.http_get {
-        return http(container, action, bound).await;
+        return http(&cell.pod(), container, action, bound).await;
     }
     if let Some(sleep) = &handler.sleep {
         let wanted = Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0));
@@ -62,23 +62,23 @@ pub(crate) fn port(container: &Container, port: &IntOrString) -> Result<u16, Str
 }
 
 /// Whether something accepts connections.
-pub(crate) async fn tcp(host: Option<&str>, port: u16, bound: Duration) -> Result<(), String> {
-    let address = (host.filter(|h| !h.is_empty()).unwrap_or(ADDRESS), port);
-    match timeout(bound, TcpStream::connect(address)).await {
+pub(crate) async fn tcp(host: &str, port: u16, bound: Duration) -> Result<(), String> {
+    match timeout(bound, TcpStream::connect((host, port))).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(e)) => Err(format!("dial tcp {}:{port}: {e}", address.0)),
-        Err(_) => Err(format!("dial tcp {}:{port}: i/o timeout", address.0)),
+        Ok(Err(e)) => Err(format!("dial tcp {host}:{port}: {e}")),
+        Err(_) => Err(format!("dial tcp {host}:{port}: i/o timeout")),
     }
 }
 
 /// Whether a GET is answered with a status from 200 to 399.
 pub(crate) async fn http(
+    pod: &Pod,
     container: &Container,
     action: &HTTPGetAction,
     bound: Duration,
 ) -> Result<(), String> {
     let port = port(container, &action.port)?;
-    match timeout(bound, get(action, port)).await {
+    match timeout(bound, get(&host(pod, action.host.as_deref()), action, port)).await {
         Ok(Ok(status @ 200..=399)) => {
             tracing::trace!(status, "probe answered");
             Ok(())
@@ -89,12 +89,14 @@ pub(crate) async fn http(
     }
 }
 
-async fn get(action: &HTTPGetAction, port: u16) -> std::io::Result<u16> {
-    let host = action
-        .host
-        .as_deref()
+/// The host an action names, or the pod.
+pub(crate) fn host(pod: &Pod, named: Option<&str>) -> String {
+    named
         .filter(|h| !h.is_empty())
-        .unwrap_or(ADDRESS);
+        .map_or_else(|| address::of(pod), str::to_owned)
+}
+
+async fn get(host: &str, action: &HTTPGetAction, port: u16) -> std::io::Result<u16> {
     let path = action.path.as_deref().filter(|p| !p.is_empty()).unwrap_or("/");
     let slash = if path.starts_with('/') { "" } else { "/" };
     let headers = action.http_headers.iter().flatten();

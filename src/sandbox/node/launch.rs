@@ -6,11 +6,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Endpoints, Pod, Secret, Service};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
+use super::address;
 use super::cell::PodCell;
 use super::env::{self, Sources};
 use super::image::{self, Image};
@@ -170,17 +171,36 @@ async fn fresh_instance(cell: &PodCell, dir: &Path) -> std::io::Result<PathBuf> 
     Ok(termination)
 }
 
-/// Services of all namespaces: their names go to `/etc/hosts`, those of the own namespace to the environment.
-async fn services(cell: &PodCell) -> Result<Vec<Service>, NotReady> {
-    let api: Api<Service> = Api::all(cell.node.client.clone());
-    let list = api
-        .list(&ListParams::default())
-        .await
-        .map_err(|e| NotReady::config(format!("services: {e}")))?;
-    Ok(list.items)
+/// A Service, and where its names lead: nothing translates its own address here.
+struct Reachable {
+    service: Service,
+    /// The address of the first pod that is ready.
+    address: String,
 }
 
-async fn sources(cell: &PodCell, container: &Container, services: &[Service]) -> Result<Sources, NotReady> {
+/// Services of all namespaces: their names go to `/etc/hosts`, those of the own namespace to the environment.
+async fn services(cell: &PodCell) -> Result<Vec<Reachable>, NotReady> {
+    let all = ListParams::default();
+    let services: Api<Service> = Api::all(cell.node.client.clone());
+    let endpoints: Api<Endpoints> = Api::all(cell.node.client.clone());
+    let (services, endpoints) = futures::try_join!(services.list(&all), endpoints.list(&all))
+        .map_err(|e| NotReady::config(format!("services: {e}")))?;
+    let ready = |service: &Service| {
+        let of = endpoints
+            .iter()
+            .find(|e| e.metadata.name == service.metadata.name && e.namespace() == service.namespace());
+        let subsets = of.and_then(|e| e.subsets.as_ref()).into_iter().flatten();
+        let mut addresses = subsets.flat_map(|s| s.addresses.iter().flatten());
+        addresses.next().map(|a| a.ip.clone())
+    };
+    let reachable = services.items.into_iter().map(|service| Reachable {
+        address: ready(&service).unwrap_or_else(|| address::HOST.to_owned()),
+        service,
+    });
+    Ok(reachable.collect())
+}
+
+async fn sources(cell: &PodCell, container: &Container, services: &[Reachable]) -> Result<Sources, NotReady> {
     let (secret_names, map_names) = env::needs(container);
     let secrets_api: Api<Secret> = Api::namespaced(cell.node.client.clone(), &cell.namespace);
     let maps_api: Api<ConfigMap> = Api::namespaced(cell.node.client.clone(), &cell.namespace);
@@ -212,7 +232,7 @@ async fn sources(cell: &PodCell, container: &Container, services: &[Service]) ->
     if cell.pod().spec.as_ref().and_then(|s| s.enable_service_links) != Some(false) {
         let own = services
             .iter()
-            .filter(|s| s.namespace().as_deref() == Some(&cell.namespace));
+            .filter(|s| s.service.namespace().as_deref() == Some(&cell.namespace));
         variables.extend(own.flat_map(service_variables));
     }
     Ok(Sources {
@@ -223,8 +243,9 @@ async fn sources(cell: &PodCell, container: &Container, services: &[Service]) ->
     })
 }
 
-/// Nothing translates a Service's address here: its pods listen on this computer, at their own ports.
-fn service_variables(service: &Service) -> Vec<(String, String)> {
+/// The variables of a Service lead to a pod, at the pod's own port.
+fn service_variables(reachable: &Reachable) -> Vec<(String, String)> {
+    let service = &reachable.service;
     let name = service.name_any().to_uppercase().replace('-', "_");
     let ports = service.spec.iter().flat_map(|s| s.ports.iter().flatten());
     let port = ports.map(|p| match &p.target_port {
@@ -235,7 +256,7 @@ fn service_variables(service: &Service) -> Vec<(String, String)> {
         return Vec::new();
     };
     vec![
-        (format!("{name}_SERVICE_HOST"), super::ADDRESS.to_owned()),
+        (format!("{name}_SERVICE_HOST"), reachable.address.clone()),
         (format!("{name}_SERVICE_PORT"), port.to_string()),
     ]
 }
@@ -349,7 +370,7 @@ fn mounts(
 }
 
 /// The names of the cluster, and the pod's own.
-fn etc_files(pod: &Pod, cell: &PodCell, host_name: &str, services: &[Service]) -> Vec<(PathBuf, String)> {
+fn etc_files(pod: &Pod, cell: &PodCell, host_name: &str, services: &[Reachable]) -> Vec<(PathBuf, String)> {
     let mut hosts = String::from(
         "# Written by the sandbox.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n",
     );
@@ -363,15 +384,16 @@ fn etc_files(pod: &Pod, cell: &PodCell, host_name: &str, services: &[Service]) -
             cell.namespace, cell.namespace
         )
     });
-    hosts.push_str(&format!("127.0.0.1\t{}{host_name}\n", full.unwrap_or_default()));
-    for service in services {
+    let own = address::of(pod);
+    hosts.push_str(&format!("{own}\t{}{host_name}\n", full.unwrap_or_default()));
+    for Reachable { service, address } in services {
         let (name, namespace) = (service.name_any(), service.namespace().unwrap_or_default());
         let short = if namespace == cell.namespace {
             format!(" {name}")
         } else {
             String::new()
         };
-        hosts.push_str(&format!("127.0.0.1\t{name}.{namespace}.svc {name}.{namespace} {name}.{namespace}.svc.cluster.local{short}\n"));
+        hosts.push_str(&format!("{address}\t{name}.{namespace}.svc {name}.{namespace} {name}.{namespace}.svc.cluster.local{short}\n"));
     }
     for alias in pod.spec.iter().flat_map(|s| s.host_aliases.iter().flatten()) {
         hosts.push_str(&format!(

@@ -5,6 +5,7 @@
 //! A pod has one worker ([`pod`]), a container one supervisor ([`container`]); both share the pod's [`cell`], and
 //! [`sync`] writes the status computed from it. What happens inside the new namespaces is in [`init`].
 
+pub(crate) mod address;
 mod cell;
 mod container;
 mod env;
@@ -52,9 +53,6 @@ use process::Launcher;
 pub use fields::Capacity;
 pub use image::Image;
 pub use userns::Ids;
-
-/// Containers share the network of the computer, so every pod has this address.
-pub(crate) const ADDRESS: &str = "127.0.0.1";
 
 /// When the sandbox ends, containers get no longer than this.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(8);
@@ -309,8 +307,13 @@ impl Kubelet for Node {
 
     fn connect(&self, target: ContainerRef, port: u16) -> BoxFuture<'_, Result<TcpStream, KubeletError>> {
         async move {
-            self.find(&target)?;
-            Ok(TcpStream::connect((ADDRESS, port)).await?)
+            let cell = self.find(&target)?;
+            let own = address::of(&cell.pod());
+            // As in a pod's own network, a program may listen on its loopback address alone.
+            match TcpStream::connect((own.as_str(), port)).await {
+                Ok(stream) => Ok(stream),
+                Err(_) => Ok(TcpStream::connect((address::HOST, port)).await?),
+            }
         }
         .boxed()
     }

@@ -176,11 +176,11 @@ async fn ask(
         .await;
     }
     if let Some(action) = &probe.http_get {
-        return handlers::http(container, action, bound).await;
+        return handlers::http(&cell.pod(), container, action, bound).await;
     }
     if let Some(action) = &probe.tcp_socket {
         return handlers::tcp(
-            action.host.as_deref(),
+            &handlers::host(&cell.pod(), action.host.as_deref()),
             handlers::port(container, &action.port)?,
             bound,
         )

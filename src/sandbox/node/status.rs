@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::ADDRESS;
+use super::address;
 use super::cell::{ContainerState, Doing, Ended, PodState};
 
 /// The whole status. `before` is the one that was written last.
@@ -33,14 +33,12 @@ pub(crate) fn compute(pod: &Pod, state: &PodState, before: Option<&PodStatus>, n
         reason: verdict.and_then(|v| v.reason.clone()),
         message: verdict.and_then(|v| v.message.clone()),
         conditions: Some(conditions),
-        host_ip: Some(ADDRESS.to_owned()),
+        host_ip: Some(address::HOST.to_owned()),
         host_ips: Some(vec![HostIP {
-            ip: ADDRESS.to_owned(),
+            ip: address::HOST.to_owned(),
         }]),
-        pod_ip: Some(ADDRESS.to_owned()),
-        pod_ips: Some(vec![PodIP {
-            ip: ADDRESS.to_owned(),
-        }]),
+        pod_ip: Some(address::of(pod)),
+        pod_ips: Some(vec![PodIP { ip: address::of(pod) }]),
         start_time: state.start.map(Time),
         qos_class: Some(quality(pod).to_owned()),
         init_container_statuses: of(init),

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::kinds::{Column, Resource};
 use super::object;
+use super::status::{ApiError, ApiResult};
 
 /// Makes the cells of one object.
 type Cells = Box<dyn Fn(&Value) -> Vec<Value>>;
@@ -21,8 +22,39 @@ type Cells = Box<dyn Fn(&Value) -> Vec<Value>>;
 /// A column of a built-in kind: name, type, priority (1 is shown with `-o wide`).
 pub(super) struct Heading(pub(super) &'static str, pub(super) &'static str, pub(super) i64);
 
+/// What the rows of a table carry beside their cells (`includeObject` of a request).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// Nothing.
+    Bare,
+    /// Metadata: the default.
+    Metadata,
+    /// The objects: `kubectl get --sort-by` sorts by their fields.
+    Objects,
+}
+
+impl Rows {
+    /// By its name in a request.
+    pub(crate) fn named(name: Option<&str>) -> ApiResult<Self> {
+        match name.unwrap_or_default() {
+            "" | "Metadata" => Ok(Self::Metadata),
+            "Object" => Ok(Self::Objects),
+            "None" => Ok(Self::Bare),
+            other => Err(ApiError::bad_request(format!(
+                "unrecognized includeObject value: {other:?}"
+            ))),
+        }
+    }
+}
+
 /// The table of some objects; `columns` says whether to send the column definitions.
-pub(crate) fn render(resource: &Resource, objects: &[Arc<Value>], metadata: &Value, columns: bool) -> Value {
+pub(crate) fn render(
+    resource: &Resource,
+    objects: &[Arc<Value>],
+    metadata: &Value,
+    columns: bool,
+    rows: Rows,
+) -> Value {
     let (headings, cells): (Vec<Value>, Cells) = match resource.custom() {
         Some(custom) => {
             let list = custom.columns.clone();
@@ -49,16 +81,25 @@ pub(crate) fn render(resource: &Resource, objects: &[Arc<Value>], metadata: &Val
             (headings.collect(), Box::new(make))
         }
     };
-    let rows: Vec<Value> = objects
+    let lines: Vec<Value> = objects
         .iter()
         .map(|o| {
-            json!({"cells": cells(o), "object": {
-                "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": o["metadata"]}})
+            let mut row = json!({"cells": cells(o)});
+            match rows {
+                Rows::Bare => {}
+                Rows::Objects => row["object"] = (**o).clone(),
+                Rows::Metadata => {
+                    row["object"] = json!({
+                        "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": o["metadata"],
+                    });
+                }
+            }
+            row
         })
         .collect();
     json!({
         "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-        "columnDefinitions": if columns { headings } else { Vec::new() }, "rows": rows,
+        "columnDefinitions": if columns { headings } else { Vec::new() }, "rows": lines,
     })
 }
 

@@ -4,12 +4,18 @@
 use serde_json::{Value, json};
 
 use super::jsonpath::Path;
-use super::{cells, render};
+use super::{Rows, cells, render};
 use crate::sandbox::kinds::Registry;
 
 fn row(group: &str, plural: &str, object: Value) -> Vec<String> {
     let resource = Registry::new().find(group, "v1", plural).unwrap();
-    let table = render(&resource, &[std::sync::Arc::new(object)], &json!({}), true);
+    let table = render(
+        &resource,
+        &[std::sync::Arc::new(object)],
+        &json!({}),
+        true,
+        Rows::Metadata,
+    );
     let columns = table["columnDefinitions"].as_array().unwrap().len();
     let cells = table["rows"][0]["cells"].as_array().unwrap();
     assert_eq!(columns, cells.len());
@@ -86,6 +92,7 @@ fn every_builtin_kind_has_as_many_cells_as_columns() {
             &[std::sync::Arc::new(json!({"metadata": {"name": "x"}}))],
             &json!({}),
             true,
+            Rows::Metadata,
         );
         let columns = table["columnDefinitions"].as_array().unwrap().len();
         assert_eq!(

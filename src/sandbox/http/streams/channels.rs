@@ -22,8 +22,8 @@ const CLOSE: u8 = 255;
 /// Room between the node and the socket.
 const PIPE: usize = 64 << 10;
 /// Messages that may wait for the socket.
-const QUEUE: usize = 16;
-const CHUNK: usize = 32 << 10;
+pub(super) const QUEUE: usize = 16;
+pub(super) const CHUNK: usize = 32 << 10;
 
 /// What to run, and which streams the client wants.
 pub(super) struct Exec {
@@ -42,7 +42,7 @@ fn framed(channel: u8, data: &[u8]) -> Message {
 }
 
 /// The end of a stream that ended well; kubectl takes a bare close for an error.
-fn goodbye() -> Message {
+pub(super) fn goodbye() -> Message {
     Message::Close(Some(CloseFrame {
         code: close_code::NORMAL,
         reason: "".into(),
@@ -116,7 +116,7 @@ fn failure(message: &str) -> Value {
     json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "message": message, "code": 500})
 }
 
-async fn send_all(mut sink: SplitSink<WebSocket, Message>, mut waiting: mpsc::Receiver<Message>) {
+pub(super) async fn send_all(mut sink: SplitSink<WebSocket, Message>, mut waiting: mpsc::Receiver<Message>) {
     while let Some(message) = waiting.recv().await {
         if sink.send(message).await.is_err() {
             return;
