@@ -99,6 +99,8 @@ pub mod backup_session {
     pub const PRE_BACKUP_HOOKS_EXECUTION_SUCCEEDED: &str = "PreBackupHooksExecutionSucceeded";
     /// The hooks after the backup ran.
     pub const POST_BACKUP_HOOKS_EXECUTION_SUCCEEDED: &str = "PostBackupHooksExecutionSucceeded";
+    /// True is bad: what the Jobs did not get done, and why. Ours; the original says it in the Snapshots alone.
+    pub const BACKUP_INCOMPLETE: &str = "BackupIncomplete";
     /// Old BackupSessions are removed.
     pub const SESSION_HISTORY_CLEANED: &str = "SessionHistoryCleaned";
     /// True is bad: the cleaning of Snapshots ended early.
@@ -134,6 +136,11 @@ pub mod backup_session {
         pub const SUCCESSFULLY_EXECUTED_POST_BACKUP_HOOKS: &str = "SuccessfullyExecutedPostBackupHooks";
         /// `PostBackupHooksExecutionSucceeded` is False.
         pub const FAILED_TO_EXECUTE_POST_BACKUP_HOOKS: &str = "FailedToExecutePostBackupHooks";
+        /// `BackupIncomplete` is True: a Job ended without a word, or was ended.
+        pub const BACKUP_EXECUTOR_TERMINATED_BEFORE_COMPLETION: &str =
+            "BackupExecutorTerminatedBeforeCompletion";
+        /// `BackupIncomplete` is True: a Job reported that it failed.
+        pub const BACKUP_FAILED: &str = "BackupFailed";
         /// `SessionHistoryCleaned` is True.
         pub const SUCCESSFULLY_CLEANED_SESSION_HISTORY: &str = "SuccessfullyCleanedSessionHistory";
         /// `SessionHistoryCleaned` is False.
@@ -232,6 +239,8 @@ pub mod restore_session {
         /// `RestoreIncomplete` is True.
         pub const RESTORE_EXECUTOR_TERMINATED_BEFORE_COMPLETION: &str =
             "RestoreExecutorTerminatedBeforeCompletion";
+        /// `RestoreIncomplete` is True: a Job reported that it failed.
+        pub const RESTORE_FAILED: &str = "RestoreFailed";
         /// `MetricsPushed` is True.
         pub const SUCCESSFULLY_PUSHED_METRICS: &str = "SuccessfullyPushedMetrics";
         /// `MetricsPushed` is False.

@@ -199,6 +199,7 @@ pub fn parts(
             ));
         }
     }
+    same_kind(snapshot, tasks, target)?;
     let mut parts = Vec::new();
     for (component, stats) in &status.components {
         let asked = source.components.is_empty() || source.components.contains(component);
@@ -232,6 +233,32 @@ pub fn parts(
         ));
     }
     Ok(parts)
+}
+
+/// Data of one kind of application does not go into another: paths and owners differ. Into another application of the same
+/// kind it may, and where the session itself says in `targetVolumes` what is mounted where.
+fn same_kind(
+    snapshot: &Snapshot,
+    tasks: &[SessionTask],
+    target: &TypedObjectReference,
+) -> Result<(), String> {
+    const TOLD_APART: [&str; 4] = ["PersistentVolumeClaim", "Deployment", "StatefulSet", "DaemonSet"];
+    let Some(app) = &snapshot.spec.app_ref else {
+        return Ok(());
+    };
+    let known = |kind: &str| TOLD_APART.contains(&kind);
+    let told = tasks.iter().any(|task| task.reference.target_volumes.is_some());
+    if app.kind() == target.kind() || !known(app.kind()) || !known(target.kind()) || told {
+        return Ok(());
+    }
+    Err(format!(
+        "Snapshot \"{}\" is of another kind of application: it was taken of {}, the target is {}; restore it into a {}, or \
+         say in the task's targetVolumes where its data belongs",
+        snapshot.name_any(),
+        super::target::describe(app),
+        super::target::describe(target),
+        app.kind()
+    ))
 }
 
 /// Components of pods go to pods, components of nodes to nodes, whole ones to targets that are whole.

@@ -161,6 +161,9 @@ async fn one_target(
         }
         Err(failure) => Err(failure),
     };
+    if let Err(failure) = &done {
+        job.remember(failure);
+    }
     let mut component = component.lock().unwrap_or_else(PoisonError::into_inner).clone();
     component.duration = Some(began.elapsed().into());
     let result = conclude(target, request, &mut component, done);

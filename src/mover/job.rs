@@ -42,6 +42,8 @@ pub struct Failure {
     pub skipped: Vec<String>,
     /// How many.
     pub skipped_count: u64,
+    /// The last lines that restic printed, redacted.
+    pub tail: String,
 }
 
 impl Failure {
@@ -53,13 +55,17 @@ impl Failure {
             message,
             skipped: Vec::new(),
             skipped_count: 0,
+            tail: String::new(),
         }
     }
 }
 
 impl From<ResticError> for Failure {
     fn from(error: ResticError) -> Self {
-        Self::new(error.job_cause(), error.to_string())
+        Self {
+            tail: error.tail.clone(),
+            ..Self::new(error.job_cause(), error.to_string())
+        }
     }
 }
 
@@ -115,6 +121,16 @@ impl Job {
     /// Keeps the last lines of a failed run for the result.
     pub(super) fn keep_tail(&self, outcome: &Outcome) {
         *self.tail.lock().unwrap_or_else(PoisonError::into_inner) = outcome.tail_text();
+    }
+
+    /// Keeps the last lines of what failed for the result; of several failures the last that said anything.
+    pub(super) fn remember(&self, failure: &Failure) {
+        if !failure.tail.is_empty() {
+            self.tail
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone_from(&failure.tail);
+        }
     }
 
     /// Puts the parts' results together.

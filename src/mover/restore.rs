@@ -37,6 +37,9 @@ pub async fn run(job: &Job, plan: &RestorePlan, flags: &RestoreFlags) -> JobResu
     let reporter = Reporter::start(Arc::clone(&job.kubernetes), target, json(&status));
     let done = Box::pin(restore(job, plan, flags, &reporter.feed())).await;
     status.duration = Some(began.elapsed().into());
+    if let Err(failure) = &done {
+        job.remember(failure);
+    }
     let name = &plan.target.repository.name;
     let mut result = match done {
         Ok(warnings) => {

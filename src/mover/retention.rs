@@ -25,6 +25,7 @@ pub async fn run(job: &Job, plan: &RetentionPlan) -> JobResult {
             ..RepositoryResult::default()
         };
         if let Err(failure) = Box::pin(one_repository(job, plan, repository, &mut result)).await {
+            job.remember(&failure);
             result = RepositoryResult {
                 forgotten: result.forgotten,
                 pruned: result.pruned,

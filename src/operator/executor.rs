@@ -6,12 +6,12 @@ use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
     batch::v1::Job,
-    core::v1::{EnvVar, Pod, Secret, ServiceAccount},
+    core::v1::{ContainerState, EnvVar, Pod, Secret, ServiceAccount},
     rbac::v1::{RoleBinding, RoleRef, Subject},
 };
 use kube::{
     Api, ResourceExt,
-    api::{ListParams, ObjectMeta},
+    api::{ListParams, LogParams, ObjectMeta},
 };
 use serde_json::json;
 
@@ -28,6 +28,13 @@ use crate::{
 
 /// How long a pod may wait for a node before that is worth a warning.
 pub const PENDING_TOO_LONG: SignedDuration = SignedDuration::from_mins(10);
+
+/// How much of a log is kept in a status.
+const LAST_LINES: i64 = 20;
+/// The same in bytes.
+const LAST_BYTES: i64 = 2048;
+/// A node that does not answer must not hold a session up.
+const LOG_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Whom a session's Jobs are, and what they may do.
 pub struct Access<'a> {
@@ -331,6 +338,64 @@ pub fn why(job: &Job, pods: &[Pod]) -> String {
     )
     .trim_end()
     .to_owned()
+}
+
+/// Why a failed Job failed, with the last lines of its log where the pods are still there to ask.
+///
+/// # Errors
+/// When the pods cannot be listed.
+pub async fn told(ctx: &Context, job: &Job) -> Result<String, Error> {
+    let pods = pods(ctx, job).await?;
+    let mut text = why(job, &pods);
+    let silent = ends(&pods)
+        .first()
+        .is_some_and(|end| end.result.is_none() && end.message.is_empty());
+    if silent {
+        text.push_str(&last_lines(ctx, &pods).await);
+    }
+    Ok(text)
+}
+
+/// The last lines of the log of the newest pod's container that failed, runs, or ended last: a paragraph to add to a
+/// reason. Empty when there are none to be had; a log that cannot be read is no reason to fail.
+pub async fn last_lines(ctx: &Context, pods: &[Pod]) -> String {
+    let newest = pods
+        .iter()
+        .max_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
+    let Some(pod) = newest else { return String::new() };
+    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &pod.namespace().unwrap_or_default());
+    let params = LogParams {
+        container: speaker(pod),
+        tail_lines: Some(LAST_LINES),
+        limit_bytes: Some(LAST_BYTES),
+        ..LogParams::default()
+    };
+    let name = pod.name_any();
+    let text = match tokio::time::timeout(LOG_WITHIN, api.logs(&name, &params)).await {
+        Ok(Ok(text)) => text,
+        _ => return String::new(),
+    };
+    if text.trim().is_empty() {
+        return String::new();
+    }
+    format!("\nLast lines of its log:\n{}", text.trim_end())
+}
+
+/// The container whose log tells most: one that failed, else one that runs, else the last that ended.
+fn speaker(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let init = status.init_container_statuses.iter().flatten();
+    let all: Vec<_> = init.chain(status.container_statuses.iter().flatten()).collect();
+    let state = |test: fn(&ContainerState) -> bool| {
+        all.iter()
+            .rev()
+            .find(|container| container.state.as_ref().is_some_and(test))
+    };
+    let failed = state(|state| state.terminated.as_ref().is_some_and(|end| end.exit_code != 0));
+    failed
+        .or_else(|| state(|state| state.running.is_some()))
+        .or_else(|| state(|state| state.terminated.is_some()))
+        .map(|container| container.name.clone())
 }
 
 /// Why a pod of an active Job has waited too long for its start, if one has.

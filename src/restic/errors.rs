@@ -64,6 +64,8 @@ pub struct ResticError {
     pub action: String,
     /// restic's own words, redacted, one line.
     pub detail: String,
+    /// The last lines that it printed, redacted, oldest first.
+    pub tail: String,
 }
 
 impl std::error::Error for ResticError {}
@@ -154,7 +156,15 @@ impl ResticError {
             cause,
             action: action.to_owned(),
             detail,
+            tail: String::new(),
         }
+    }
+
+    /// The same with the last lines that restic printed.
+    #[must_use]
+    pub fn with_tail(mut self, tail: String) -> Self {
+        self.tail = tail;
+        self
     }
 
     /// The class in the words of Jobs' results.

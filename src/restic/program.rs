@@ -56,6 +56,7 @@ fn refuse(detail: String) -> ResticError {
         cause: Cause::Program,
         action: "version".into(),
         detail,
+        tail: String::new(),
     }
 }
 

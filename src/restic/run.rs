@@ -121,7 +121,7 @@ impl Outcome {
             .map_or_else(|| tail.clone(), |error| error.message.clone());
         if let Some(cause) = &self.stopped {
             let detail = self.tail.back().cloned().unwrap_or_default();
-            return Some(ResticError::new(cause.clone(), action, &detail));
+            return Some(ResticError::new(cause.clone(), action, &detail).with_tail(tail));
         }
         let cause = match self.code {
             None => Cause::Killed {
@@ -139,7 +139,7 @@ impl Outcome {
                 cause => cause,
             },
         };
-        Some(ResticError::new(cause, action, &reason))
+        Some(ResticError::new(cause, action, &reason).with_tail(tail))
     }
 
     fn take(&mut self, message: Message, line: &str) {

@@ -175,8 +175,21 @@ spec:
 
     /// A RestoreSession; `more` are further lines of its spec.
     pub(crate) fn restore(&self, name: &str, target: &str, repository: &str, addon: &str, more: &str) {
+        self.stage
+            .apply(&self.restore_yaml(name, target, repository, addon, more));
+    }
+
+    /// Its YAML.
+    pub(crate) fn restore_yaml(
+        &self,
+        name: &str,
+        target: &str,
+        repository: &str,
+        addon: &str,
+        more: &str,
+    ) -> String {
         let namespace = &self.namespace;
-        self.stage.apply(&format!(
+        format!(
             r#"
 apiVersion: core.kubestash.com/v1alpha1
 kind: RestoreSession
@@ -192,7 +205,7 @@ spec:
     name: {addon}
     tasks: [{{name: logical-backup-restore}}]
 "#
-        ));
+        )
     }
 
     /// A PVC and a pod `NAME-pod` that mounts it at /data; waits until the pod runs.

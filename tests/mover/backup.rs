@@ -103,6 +103,11 @@ fn a_wrong_password_is_told_from_everything_else() {
     let ended = fixture.job(&fixture.backup_arguments(fixture.data().to_str().unwrap()));
     assert_eq!(ended.code, Some(1));
     assert_eq!(ended.result.cause, Some(JobCause::WrongPassword));
+    assert!(
+        ended.result.log_tail.contains("wrong password"),
+        "the last lines of every failure are kept: {:?}",
+        ended.result
+    );
     let last = fixture.last_state("s-2");
     assert_eq!(last["phase"], "Failed");
     assert!(

@@ -118,7 +118,13 @@ async fn a_crashed_job_makes_the_session_fail_with_its_reason() {
     world.configure(|_| {}).await;
     ready(&world).await;
     let first = world.finished(&world.initial().await).await;
-    assert_eq!(first.status.unwrap().phase, Some(BackupSessionPhase::Failed));
+    let status = first.status.unwrap();
+    assert_eq!(status.phase, Some(BackupSessionPhase::Failed));
+    let why = says(&status.conditions, types::BACKUP_INCOMPLETE);
+    assert!(
+        why.starts_with("True BackupExecutorTerminatedBeforeCompletion") && why.contains("OOMKilled"),
+        "{why}"
+    );
     let name = format!("repo-{}", world.initial().await);
     let snapshot = world.api::<Snapshot>().get(&name).await.unwrap().status.unwrap();
     let why = says(&snapshot.conditions, "BackupIncomplete");
@@ -147,7 +153,13 @@ async fn a_reported_failure_is_retried_and_the_retry_counts_down() {
                 .is_some_and(|status| status.retried == Some(true))
         })
         .await;
-    let at = failed.status.unwrap().next_retry.unwrap().0.as_second();
+    let status = failed.status.unwrap();
+    let why = says(&status.conditions, types::BACKUP_INCOMPLETE);
+    assert!(
+        why.starts_with("True BackupFailed") && why.contains("wrong password or no key found"),
+        "{why}"
+    );
+    let at = status.next_retry.unwrap().0.as_second();
     let retry = world.finished(&format!("bc-daily-{at}")).await;
     assert_eq!(retry.spec.retry_left, 0);
     let status = retry.status.unwrap();
@@ -213,6 +225,13 @@ async fn a_session_that_runs_out_of_time_is_stopped() {
     let name = world.initial().await;
     let status = world.finished(&name).await.status.unwrap();
     assert_eq!(status.phase, Some(BackupSessionPhase::Failed));
+    let why = says(&status.conditions, types::BACKUP_INCOMPLETE);
+    assert!(
+        why.starts_with("True BackupExecutorTerminatedBeforeCompletion")
+            && why.contains("deadline exceeded")
+            && why.contains("backupTimeout"),
+        "{why}"
+    );
     let snapshot = world
         .api::<Snapshot>()
         .get(&format!("repo-{name}"))

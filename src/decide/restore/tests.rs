@@ -110,11 +110,25 @@ fn what_cannot_be_right_is_refused() {
             .unwrap_err()
             .contains("it has: dump-pod-0, dump-pod-1")
     );
+    let other = check(json!({}), &whole, &claim).unwrap_err();
     assert!(
-        check(json!({}), &whole, &claim)
-            .unwrap_err()
-            .contains("another kind of application")
+        other.contains("another kind of application") && other.contains("StatefulSet demo/db"),
+        "{other}"
     );
+    let deployment: TypedObjectReference = serde_json::from_value(
+        json!({"apiGroup": "apps", "kind": "Deployment", "namespace": "demo", "name": "web"}),
+    )
+    .unwrap();
+    let mut volume = snapshot("v", "2026-01-01T00:00:00Z", "Succeeded", &["dump"]);
+    volume.spec.app_ref = Some(claim.clone());
+    assert!(
+        check(json!({}), &volume, &deployment)
+            .unwrap_err()
+            .contains("PersistentVolumeClaim demo/p")
+    );
+    let mut told = task();
+    told.reference.target_volumes = Some(Default::default());
+    assert!(parts(&source(json!({})), &volume, &[told], &deployment).is_ok());
     let mut empty = whole.clone();
     for component in empty.status.as_mut().unwrap().components.values_mut() {
         component.restic_stats.clear();

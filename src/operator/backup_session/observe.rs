@@ -1,6 +1,6 @@
 //! How the Jobs and Snapshots end: progress mirrored, lost executors told, the deadline kept.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -28,7 +28,7 @@ use crate::{
 /// A warning condition of ours: the backup succeeded without some files, as the user allowed.
 pub(super) const FILES_SKIPPED: &str = "FilesSkipped";
 
-/// The message of a session that ran out of time.
+/// Beginning of the message of a session that ran out of time.
 const DEADLINE_EXCEEDED: &str = "deadline exceeded";
 
 /// Mirrors what Jobs and Snapshots say. Done when every Snapshot is complete and every Job has ended.
@@ -44,15 +44,13 @@ pub(super) async fn observe(run: &mut Run) -> Result<Step, Error> {
     let active = jobs.iter().any(|job| executor::phase(job) == JobPhase::Active);
 
     let deadline = run.status.backup_deadline.as_ref().map(|time| time.0);
-    let late = deadline.is_some_and(|deadline| run.now >= deadline);
-    if late && active {
-        for job in jobs.iter().filter(|job| executor::phase(job) == JobPhase::Active) {
-            let place = job.namespace().unwrap_or_default();
-            run.ctx.applier.delete::<Job>(&place, &job.name_any()).await?;
-        }
-    }
+    let late = deadline.filter(|deadline| run.now >= *deadline);
+    let late = match late {
+        Some(deadline) => Some(stop(run, &jobs, deadline).await?),
+        None => None,
+    };
     for snapshot in snapshots.iter_mut().flatten() {
-        *snapshot = lost(run, snapshot, &jobs, late).await?;
+        *snapshot = lost(run, snapshot, &jobs, late.as_ref()).await?;
     }
     mirror(run, &snapshots);
     warn_pending(run, &jobs).await?;
@@ -61,8 +59,9 @@ pub(super) async fn observe(run: &mut Run) -> Result<Step, Error> {
             .as_ref()
             .is_none_or(|s| phases::snapshot_completed(s.status.as_ref().and_then(|status| status.phase)))
     });
-    if complete && (!active || late) {
+    if complete && (!active || late.is_some()) {
         warn_skipped(run, &jobs).await?;
+        blame(run, &jobs, &snapshots).await?;
         run.save().await?;
         return Ok(Step::Done);
     }
@@ -89,8 +88,44 @@ fn next_look(now: Timestamp, deadline: Option<Timestamp>, active: bool) -> Optio
     Some(Duration::from_secs(seconds.max(1)))
 }
 
+/// What was said to the Jobs that were still at work when the deadline passed.
+struct Late {
+    /// Why they were stopped.
+    why: String,
+    /// The last lines of their logs, by name of the Job.
+    last_lines: BTreeMap<String, String>,
+}
+
+impl Late {
+    fn reason(&self, job: Option<&Job>) -> String {
+        let lines = job.and_then(|job| self.last_lines.get(&job.name_any()));
+        format!("{}{}", self.why, lines.map_or("", String::as_str))
+    }
+}
+
+/// Ends the Jobs that still run, after their last words were taken down.
+async fn stop(run: &Run, jobs: &[Job], deadline: Timestamp) -> Result<Late, Error> {
+    let limit = run.session.spec.backup_timeout;
+    let limit = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+    let mut late = Late {
+        why: format!(
+            "{DEADLINE_EXCEEDED}: the backup did not end before {deadline}; raise the session's backupTimeout{limit}, or \
+             look for what slows it down"
+        ),
+        last_lines: BTreeMap::new(),
+    };
+    for job in jobs.iter().filter(|job| executor::phase(job) == JobPhase::Active) {
+        let pods = executor::pods(&run.ctx, job).await?;
+        let lines = executor::last_lines(&run.ctx, &pods).await;
+        late.last_lines.insert(job.name_any(), lines);
+        let place = job.namespace().unwrap_or_default();
+        run.ctx.applier.delete::<Job>(&place, &job.name_any()).await?;
+    }
+    Ok(late)
+}
+
 /// Tells a Snapshot whose components will never end that their executor is gone.
-async fn lost(run: &Run, snapshot: &Snapshot, jobs: &[Job], late: bool) -> Result<Snapshot, Error> {
+async fn lost(run: &Run, snapshot: &Snapshot, jobs: &[Job], late: Option<&Late>) -> Result<Snapshot, Error> {
     let mut status = snapshot.status.clone().unwrap_or_default();
     let mut reasons = Vec::new();
     for (name, component) in &mut status.components {
@@ -100,14 +135,13 @@ async fn lost(run: &Run, snapshot: &Snapshot, jobs: &[Job], late: bool) -> Resul
         ) {
             continue;
         }
-        let why = match executor::job_of(jobs, name) {
-            _ if late => DEADLINE_EXCEEDED.to_owned(),
-            None => "its Job is gone: it was deleted".to_owned(),
-            Some(job) => match executor::phase(job) {
-                JobPhase::Active => continue,
-                JobPhase::Succeeded => format!("Job \"{}\" ended without a result", job.name_any()),
-                JobPhase::Failed => executor::why(job, &executor::pods(&run.ctx, job).await?),
-            },
+        let job = executor::job_of(jobs, name);
+        let why = match (late, job, job.map(executor::phase)) {
+            (_, Some(job), Some(JobPhase::Failed)) => executor::told(&run.ctx, job).await?,
+            (Some(late), job, _) => late.reason(job),
+            (None, Some(_), Some(JobPhase::Active)) => continue,
+            (None, Some(job), _) => format!("Job \"{}\" ended without a result", job.name_any()),
+            (None, None, _) => "its Job is gone: it was deleted".to_owned(),
         };
         component.phase = Some(ComponentPhase::Failed);
         component.error = Some(why.clone());
@@ -133,6 +167,56 @@ async fn lost(run: &Run, snapshot: &Snapshot, jobs: &[Job], late: bool) -> Resul
         .warning(&run.session, "Backup", because, &message)
         .await;
     Ok(written)
+}
+
+/// Says in the session itself what its Jobs did not get done and why; the Jobs and their logs go, this stays.
+async fn blame(run: &mut Run, jobs: &[Job], snapshots: &[Option<Snapshot>]) -> Result<(), Error> {
+    let all_well = run
+        .status
+        .snapshots
+        .iter()
+        .all(|entry| entry.phase == Some(SnapshotPhase::Succeeded));
+    if all_well {
+        return Ok(());
+    }
+    let mut reasons = Vec::new();
+    for job in jobs.iter().filter(|job| executor::phase(job) == JobPhase::Failed) {
+        reasons.push(executor::told(&run.ctx, job).await?);
+    }
+    let mut because = reason::BACKUP_FAILED;
+    for (entry, snapshot) in run.status.snapshots.iter().zip(snapshots) {
+        let Some(status) = snapshot.as_ref().and_then(|it| it.status.as_ref()) else {
+            reasons.push(format!(
+                "Snapshot \"{}\" was deleted while it was written",
+                entry.name
+            ));
+            continue;
+        };
+        if conditions::is_true(&status.conditions, snapshot_types::BACKUP_INCOMPLETE) {
+            because = reason::BACKUP_EXECUTOR_TERMINATED_BEFORE_COMPLETION;
+        }
+        let errors = status.components.iter().filter_map(|(name, component)| {
+            let error = component.error.as_ref()?;
+            // A Job that ended by itself has said so above, with more than this.
+            let told = reasons.iter().any(|reason| reason.contains(error));
+            (!told).then(|| format!("component \"{name}\": {error}"))
+        });
+        reasons.extend(errors.collect::<Vec<_>>());
+    }
+    reasons.dedup();
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let mut condition = conditions::condition(
+        types::BACKUP_INCOMPLETE,
+        true,
+        because,
+        reasons.join("\n"),
+        run.now,
+    );
+    condition.severity = Some(ConditionSeverity::Error);
+    conditions::set(&mut run.status.conditions, condition);
+    Ok(())
 }
 
 /// Copies the Snapshots' phases; one that is gone counts as failed.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
@@ -34,18 +35,16 @@ pub(super) async fn observe(run: &mut Run) -> Result<Step, Error> {
         run.session = fresh;
     }
     let deadline = run.status.restore_deadline.as_ref().map(|time| time.0);
-    let late = deadline.is_some_and(|deadline| run.now >= deadline);
+    let late = deadline.filter(|deadline| run.now >= *deadline);
     let active: Vec<&Job> = jobs
         .iter()
         .filter(|job| executor::phase(job) == JobPhase::Active)
         .collect();
-    if late {
-        for job in &active {
-            let place = job.namespace().unwrap_or_default();
-            run.ctx.applier.delete::<Job>(&place, &job.name_any()).await?;
-        }
-    }
-    lost(run, &jobs, late).await?;
+    let late = match late {
+        Some(deadline) => Some(stop(run, &active, deadline).await?),
+        None => None,
+    };
+    lost(run, &jobs, late.as_ref()).await?;
     match executor::pending(&run.ctx, &jobs, run.now).await? {
         Some(why) => run.set(PENDING, true, PENDING, why),
         None if conditions::is_true(&run.status.conditions, PENDING) => {
@@ -53,10 +52,12 @@ pub(super) async fn observe(run: &mut Run) -> Result<Step, Error> {
         }
         None => {}
     }
-    run.save().await?;
-    if active.is_empty() || late {
+    if active.is_empty() || late.is_some() {
+        blame(run, &jobs).await?;
+        run.save().await?;
         return Ok(Step::Done);
     }
+    run.save().await?;
     executor::own_secrets(&run.ctx, &jobs).await?;
     let pending = Some(executor::PENDING_TOO_LONG);
     let left = deadline.map(|deadline| deadline.duration_since(run.now));
@@ -65,8 +66,46 @@ pub(super) async fn observe(run: &mut Run) -> Result<Step, Error> {
     Ok(Step::Wait(Some(Duration::from_secs(seconds.max(1)))))
 }
 
+/// Ends the Jobs that still run, after their last words were taken down; answers why.
+async fn stop(run: &Run, active: &[&Job], deadline: Timestamp) -> Result<String, Error> {
+    let limit = run.session.spec.restore_timeout;
+    let limit = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+    let mut why = format!(
+        "deadline exceeded: the restore did not end before {deadline}; raise its restoreTimeout{limit}, or look for what \
+         slows it down"
+    );
+    for job in active {
+        let pods = executor::pods(&run.ctx, job).await?;
+        why.push_str(&executor::last_lines(&run.ctx, &pods).await);
+        let place = job.namespace().unwrap_or_default();
+        run.ctx.applier.delete::<Job>(&place, &job.name_any()).await?;
+    }
+    Ok(why)
+}
+
+/// Says what the Jobs themselves reported, with their last lines; the Jobs and their logs go, this stays.
+async fn blame(run: &mut Run, jobs: &[Job]) -> Result<(), Error> {
+    let failed = run
+        .status
+        .components
+        .values()
+        .any(|component| component.phase == Some(RestorePhase::Failed));
+    if !failed || conditions::is_true(&run.status.conditions, types::RESTORE_INCOMPLETE) {
+        return Ok(());
+    }
+    let mut reasons = Vec::new();
+    for job in jobs.iter().filter(|job| executor::phase(job) == JobPhase::Failed) {
+        reasons.push(executor::told(&run.ctx, job).await?);
+    }
+    if !reasons.is_empty() {
+        let message = reasons.join("\n");
+        run.set(types::RESTORE_INCOMPLETE, true, reason::RESTORE_FAILED, message);
+    }
+    Ok(())
+}
+
 /// Ends components whose executor will never end them.
-async fn lost(run: &mut Run, jobs: &[Job], late: bool) -> Result<(), Error> {
+async fn lost(run: &mut Run, jobs: &[Job], late: Option<&String>) -> Result<(), Error> {
     let mut reasons = Vec::new();
     for (name, component) in &mut run.status.components {
         if matches!(
@@ -75,14 +114,13 @@ async fn lost(run: &mut Run, jobs: &[Job], late: bool) -> Result<(), Error> {
         ) {
             continue;
         }
-        let why = match executor::job_of(jobs, name) {
-            _ if late => "deadline exceeded".to_owned(),
-            None => "its Job is gone: it was deleted".to_owned(),
-            Some(job) => match executor::phase(job) {
-                JobPhase::Active => continue,
-                JobPhase::Succeeded => format!("Job \"{}\" ended without a result", job.name_any()),
-                JobPhase::Failed => executor::why(job, &executor::pods(&run.ctx, job).await?),
-            },
+        let job = executor::job_of(jobs, name);
+        let why = match (late, job, job.map(executor::phase)) {
+            (_, Some(job), Some(JobPhase::Failed)) => executor::told(&run.ctx, job).await?,
+            (Some(late), _, _) => late.clone(),
+            (None, Some(_), Some(JobPhase::Active)) => continue,
+            (None, Some(job), _) => format!("Job \"{}\" ended without a result", job.name_any()),
+            (None, None, _) => "its Job is gone: it was deleted".to_owned(),
         };
         component.phase = Some(RestorePhase::Failed);
         component.error = Some(why.clone());
