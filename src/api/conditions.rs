@@ -108,11 +108,17 @@ pub mod backup_session {
     /// True is a warning: a pod cannot be scheduled.
     pub const POD_HAS_BEEN_IN_PENDING_STATE_FOR_LONGER_THAN_EXPECTED: &str =
         "PodHasBeenInPendingStateForLongerThanExpected";
+    /// True is bad: it was ended on request; False while its Jobs are being stopped. Ours, the original has no way to.
+    pub const BACKUP_CANCELLED: &str = "BackupCancelled";
     /// Always the last step of a session.
     pub const METRICS_PUSHED: &str = "MetricsPushed";
 
     /// Reasons for the above.
     pub mod reason {
+        /// `BackupCancelled` is False.
+        pub const CANCELLING: &str = "Cancelling";
+        /// `BackupCancelled` is True.
+        pub const CANCELLED_BY_USER: &str = "CancelledByUser";
         /// `BackupSkipped` is True.
         pub const PRE_REQUISITES_NOT_SATISFIED: &str = "PreRequisitesNotSatisfied";
         /// `SnapshotsEnsured` is True.

@@ -1,16 +1,63 @@
 //! Following a BackupSession or RestoreSession to its end: progress while it runs, and at the end what became of it
 //! and why. `backup now --wait`, `restore --wait` and `logs -f` use it; each bounds the time.
+//!
+//! The session and its Snapshots are watched; an [`Observer`] is shown each new state: [`Progress`] draws it,
+//! [`events::Events`] writes it as NDJSON, [`Both`] does two things at once.
 
+pub mod events;
+pub mod state;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::{BoxStream, SelectAll};
+use serde_json::Value;
+
+use self::state::State;
 use super::error::{CliError, Exit};
 use super::views::{self, BackupSession, RestoreSession, SnapshotDetail};
-use crate::cluster::{Cluster, Error, kinds};
+use crate::cluster::{Cluster, Error, Kind, kinds, watch};
 use crate::output::human;
 use crate::output::ui::Progress;
 
-/// How often the session is looked at.
-const EVERY: Duration = Duration::from_millis(500);
+/// How often an observer is shown the state although nothing has changed: it tells the time.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Is shown a session whenever it changes, and every second.
+pub trait Observer {
+    /// The state now.
+    ///
+    /// # Errors
+    /// When it cannot be shown to anybody any more; the wait ends with it.
+    fn seen(&self, state: &State) -> Result<(), CliError>;
+}
+
+impl Observer for Progress<'_> {
+    fn seen(&self, state: &State) -> Result<(), CliError> {
+        let rows = if matches!(state.phase.as_str(), "Pending" | "") {
+            Vec::new()
+        } else {
+            state.rows()
+        };
+        let line = state.line();
+        let moving = rows
+            .iter()
+            .any(|r| matches!(r.look, crate::output::progress::Look::Moving(_)));
+        self.group(&state.name, &state.doing, &rows, moving.then_some(&line));
+        Ok(())
+    }
+}
+
+/// Shows the state to two observers.
+pub struct Both<'o>(pub &'o dyn Observer, pub &'o dyn Observer);
+
+impl Observer for Both<'_> {
+    fn seen(&self, state: &State) -> Result<(), CliError> {
+        self.0.seen(state)?;
+        self.1.seen(state)
+    }
+}
 
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,85 +93,159 @@ impl Outcome {
 /// Waits until a BackupSession has ended. The caller bounds it.
 ///
 /// # Errors
-/// When it disappears or the cluster cannot be asked.
+/// When it disappears, the cluster cannot be asked, or the observer cannot go on.
 pub async fn backup(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
-    progress: Option<&Progress<'_>>,
+    observer: Option<&dyn Observer>,
 ) -> Result<Outcome, CliError> {
+    let mut sessions = watch::object(cluster, &kinds::BACKUP_SESSION, namespace, name);
+    let mut changes: SelectAll<BoxStream<'static, (String, Option<Value>)>> = SelectAll::new();
+    let mut snapshots: BTreeMap<String, SnapshotDetail> = BTreeMap::new();
+    let mut followed: Vec<String> = Vec::new();
+    let mut session: Option<BackupSession> = None;
+    let mut ticks = tokio::time::interval(TICK);
     loop {
-        let session: BackupSession = seen(cluster.get(&kinds::BACKUP_SESSION, Some(namespace), name).await)?;
-        match session.status.phase.as_str() {
-            "Succeeded" | "Failed" | "Skipped" => return backup_outcome(cluster, namespace, &session).await,
-            _ => {}
+        tokio::select! {
+            change = sessions.recv() => {
+                let seen: BackupSession = seen(change, &kinds::BACKUP_SESSION, namespace, name)?;
+                if matches!(seen.status.phase.as_str(), "Succeeded" | "Failed" | "Skipped") {
+                    show(observer, &state::backup(&seen, &latest(cluster, namespace, &seen, observer).await))?;
+                    return backup_outcome(cluster, namespace, &seen).await;
+                }
+                if observer.is_some() {
+                    for reference in &seen.status.snapshots {
+                        if !followed.contains(&reference.name) {
+                            followed.push(reference.name.clone());
+                            changes.push(stream(cluster, namespace, &reference.name));
+                        }
+                    }
+                }
+                session = Some(seen);
+            }
+            Some((name, object)) = changes.next(), if !changes.is_empty() => {
+                if let Some(detail) = object.and_then(|o| serde_json::from_value(o).ok()) {
+                    snapshots.insert(name, detail);
+                }
+            }
+            _ = ticks.tick() => {}
         }
-        if let Some(progress) = progress {
-            progress.step(&format!("{name}: {}", backup_state(&session)));
-            if let Some(moving) = backup_progress(cluster, namespace, &session).await {
-                progress.tick(&format!("{name}: {moving}"));
+        if let Some(session) = &session {
+            show(observer, &state::backup(session, &snapshots))?;
+        }
+    }
+}
+
+/// The Snapshots of a session that has ended, where somebody is shown them; trouble in reading them is no trouble of
+/// the wait.
+async fn latest(
+    cluster: &Cluster,
+    namespace: &str,
+    session: &BackupSession,
+    observer: Option<&dyn Observer>,
+) -> BTreeMap<String, SnapshotDetail> {
+    let mut found = BTreeMap::new();
+    if observer.is_some() {
+        for reference in &session.status.snapshots {
+            if let Ok(detail) = cluster
+                .get(&kinds::SNAPSHOT, Some(namespace), &reference.name)
+                .await
+            {
+                found.insert(reference.name.clone(), detail);
             }
         }
-        tokio::time::sleep(EVERY).await;
     }
+    found
+}
+
+/// The states of one Snapshot; ends silently when it cannot be followed, as the session itself still is.
+fn stream(cluster: &Cluster, namespace: &str, name: &str) -> BoxStream<'static, (String, Option<Value>)> {
+    let receiver = watch::object(cluster, &kinds::SNAPSHOT, namespace, name);
+    let name = name.to_owned();
+    futures::stream::unfold(receiver, move |mut receiver| {
+        let name = name.clone();
+        async move {
+            let object = receiver.recv().await?.ok()?;
+            Some(((name, object), receiver))
+        }
+    })
+    .boxed()
+}
+
+fn show(observer: Option<&dyn Observer>, state: &State) -> Result<(), CliError> {
+    observer.map_or(Ok(()), |o| o.seen(state))
 }
 
 /// Waits until a RestoreSession has ended. The caller bounds it.
 ///
 /// # Errors
-/// When it disappears or the cluster cannot be asked.
+/// As [`backup`].
 pub async fn restore(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
-    progress: Option<&Progress<'_>>,
+    observer: Option<&dyn Observer>,
 ) -> Result<Outcome, CliError> {
+    let mut sessions = watch::object(cluster, &kinds::RESTORE_SESSION, namespace, name);
+    let mut session: Option<RestoreSession> = None;
+    let mut ticks = tokio::time::interval(TICK);
     loop {
-        let session: RestoreSession =
-            seen(cluster.get(&kinds::RESTORE_SESSION, Some(namespace), name).await)?;
-        let ended = match session.status.phase.as_str() {
-            "Succeeded" | "Failed" | "Invalid" => true,
-            "Unknown" => session
-                .status
-                .conditions
-                .iter()
-                .any(|c| c.kind == "MetricsPushed"),
-            _ => false,
-        };
-        if ended {
-            return Ok(restore_outcome(&session));
-        }
-        if let Some(progress) = progress {
-            progress.step(&format!("{name}: {}", restore_state(&session)));
-            let moving: Vec<String> = session
-                .status
-                .components
-                .iter()
-                .filter(|(_, c)| !c.progress.percent_done.is_empty() && c.phase == "Running")
-                .map(|(component, c)| format!("{component} {}", c.progress.percent_done))
-                .collect();
-            if !moving.is_empty() {
-                progress.tick(&format!("{name}: {}", moving.join(", ")));
+        tokio::select! {
+            change = sessions.recv() => {
+                let seen: RestoreSession = seen(change, &kinds::RESTORE_SESSION, namespace, name)?;
+                let ended = match seen.status.phase.as_str() {
+                    "Succeeded" | "Failed" | "Invalid" => true,
+                    "Unknown" => seen.status.conditions.iter().any(|c| c.kind == "MetricsPushed"),
+                    _ => false,
+                };
+                if ended {
+                    show(observer, &state::restore(&seen))?;
+                    return Ok(restore_outcome(&seen));
+                }
+                session = Some(seen);
             }
+            _ = ticks.tick() => {}
         }
-        tokio::time::sleep(EVERY).await;
+        if let Some(session) = &session {
+            show(observer, &state::restore(session))?;
+        }
     }
 }
 
 /// A session that is gone while it is followed is an error of its own.
-fn seen<T>(read: Result<T, Error>) -> Result<T, CliError> {
-    read.map_err(|error| match error {
-        Error::NotFound { what } => {
-            CliError::new(Exit::Failed, format!("{what} was deleted while it was followed"))
-        }
-        other => other.into(),
-    })
+fn seen<T: serde::de::DeserializeOwned>(
+    change: Option<Result<Option<Value>, Error>>,
+    kind: &Kind,
+    namespace: &str,
+    name: &str,
+) -> Result<T, CliError> {
+    match change {
+        Some(Ok(Some(object))) => serde_json::from_value(object)
+            .map_err(|e| CliError::new(Exit::Error, "the session cannot be read").cause(e.to_string())),
+        Some(Ok(None)) => Err(CliError::new(
+            Exit::Failed,
+            format!(
+                "{} {name} in namespace {namespace} was deleted while it was followed",
+                kind.kind
+            ),
+        )),
+        Some(Err(error)) => Err(error.into()),
+        None => Err(CliError::new(
+            Exit::Error,
+            format!("{} {name} cannot be followed any more", kind.kind),
+        )),
+    }
 }
 
 /// What a BackupSession is doing, in a few words.
 pub fn backup_state(session: &BackupSession) -> String {
     match session.status.phase.as_str() {
         "" => "waiting for the operator".to_owned(),
+        _ if pending_long(session).is_some() => format!(
+            "its pod cannot start: {}",
+            pending_long(session).unwrap_or_default()
+        ),
         "Running" if !session.status.snapshots.is_empty() => {
             let done = session
                 .status
@@ -143,6 +264,19 @@ pub fn backup_state(session: &BackupSession) -> String {
     }
 }
 
+/// Why its pod has been waiting for long.
+fn pending_long(session: &BackupSession) -> Option<&str> {
+    let pending = |c: &&views::Condition| {
+        c.kind == "PodHasBeenInPendingStateForLongerThanExpected" && c.status == "True"
+    };
+    session
+        .status
+        .conditions
+        .iter()
+        .find(pending)
+        .map(|c| c.message.as_str())
+}
+
 /// What a RestoreSession is doing, in a few words.
 pub fn restore_state(session: &RestoreSession) -> String {
     match session.status.phase.as_str() {
@@ -156,31 +290,6 @@ pub fn restore_state(session: &RestoreSession) -> String {
         }
         phase => phase.to_lowercase(),
     }
-}
-
-/// How far the components are, where somebody watches; trouble in reading it is no trouble of the wait.
-async fn backup_progress(cluster: &Cluster, namespace: &str, session: &BackupSession) -> Option<String> {
-    let running = session.status.snapshots.iter().find(|s| s.phase == "Running")?;
-    let snapshot: SnapshotDetail = cluster
-        .get(&kinds::SNAPSHOT, Some(namespace), &running.name)
-        .await
-        .ok()?;
-    let moving: Vec<String> = snapshot
-        .status
-        .components
-        .iter()
-        .filter(|(_, c)| c.phase == "Running")
-        .filter_map(|(name, c)| {
-            let percent = &c
-                .restic_stats
-                .iter()
-                .find(|s| !s.progress.percent_done.is_empty())?
-                .progress
-                .percent_done;
-            Some(format!("{name} {percent}"))
-        })
-        .collect();
-    Some(moving.join(", ")).filter(|m| !m.is_empty())
 }
 
 /// What became of a BackupSession that has ended, with the reasons from it and from its Snapshots.

@@ -63,18 +63,45 @@ enum Source {
 /// Every published shape. Sorted by name, so that two who add to it rarely meet.
 pub const ALL: &[Published] = &[
     objects(
+        "backup-cancel",
+        "The BackupSessions that were ended.",
+        &[&kinds::BACKUP_SESSION],
+    ),
+    objects(
         "backup-list",
         "The BackupSessions, newest first.",
         &[&kinds::BACKUP_SESSION],
     ),
+    objects("backup-now", MADE, &[&kinds::BACKUP_SESSION]),
+    objects("backup-retry", MADE, &[&kinds::BACKUP_SESSION]),
+    view::<commands::backup::show::BackupView>(),
+    lines::<super::follow::events::Event>("events"),
     objects(
-        "backup-now",
-        "The BackupSessions that were made; with --wait as they are at their end.",
-        &[&kinds::BACKUP_SESSION],
+        "pause",
+        "The BackupConfigurations that were paused.",
+        &[&kinds::BACKUP_CONFIGURATION],
+    ),
+    objects(
+        "resume",
+        "The BackupConfigurations that were resumed.",
+        &[&kinds::BACKUP_CONFIGURATION],
     ),
     objects("snapshot-list", "The Snapshots.", &[&kinds::SNAPSHOT]),
+    view::<commands::snapshot::show::SnapshotView>(),
     view::<commands::status::StatusView>(),
+    objects("trigger", MADE, &[&kinds::BACKUP_SESSION]),
 ];
+
+/// What is said of commands that make BackupSessions.
+const MADE: &str = "The BackupSessions that were made; with --wait as they are at their end.";
+
+/// Publishes the lines of a stream (`--events json`): each is one document of this shape.
+pub const fn lines<T: JsonSchema>(name: &'static str) -> Published {
+    Published {
+        command: name,
+        shape: Source::View(plain::<T>),
+    }
+}
 
 /// Publishes a view.
 pub const fn view<V: View>() -> Published {

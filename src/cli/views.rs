@@ -46,6 +46,8 @@ pub struct Condition {
     pub message: String,
     /// Error, Warning or Info.
     pub severity: String,
+    /// Since when.
+    pub last_transition_time: Option<Timestamp>,
 }
 
 /// A reference to an object of any kind.
@@ -98,6 +100,10 @@ pub struct BackupSessionStatus {
     pub retention_policy: Vec<Retention>,
     /// When it is tried again.
     pub next_retry: Option<Timestamp>,
+    /// Whether it was tried again.
+    pub retried: Option<bool>,
+    /// When it must have ended.
+    pub backup_deadline: Option<Timestamp>,
     /// Conditions.
     pub conditions: Vec<Condition>,
 }
@@ -186,6 +192,8 @@ pub struct RestoredComponent {
     pub error: String,
     /// How far it is.
     pub progress: Progress,
+    /// How long it took.
+    pub duration: String,
 }
 
 /// How far restic is.
@@ -194,8 +202,33 @@ pub struct RestoredComponent {
 pub struct Progress {
     /// `43.20%`.
     pub percent_done: String,
+    /// How much is done.
+    #[serde(alias = "backupDone", alias = "restoreDone")]
+    pub done: String,
     /// How much there is.
     pub total: String,
+    /// How many files are done.
+    pub files_done: Option<i64>,
+    /// How many files there are.
+    pub total_files: Option<i64>,
+    /// Such as `45.0 MB/s`.
+    pub speed: String,
+    /// Seconds since it began.
+    pub seconds_elapsed: Option<i64>,
+}
+
+/// What restic wrote for one path.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResticSummary {
+    /// Id of the restic snapshot.
+    pub id: String,
+    /// The path that was backed up.
+    pub host_path: String,
+    /// Size of what was backed up.
+    pub size: String,
+    /// How much new data was written.
+    pub uploaded: String,
 }
 
 /// A Snapshot as lists show it.
@@ -218,6 +251,8 @@ pub struct SnapshotSpec {
     pub repository: String,
     /// Its session.
     pub session: String,
+    /// The BackupSession that made it.
+    pub backup_session: String,
     /// What was backed up.
     pub app_ref: Reference,
     /// What happens to the data when it is deleted.
@@ -262,6 +297,12 @@ pub struct SnapshotDetailStatus {
     pub phase: String,
     /// When it was taken.
     pub snapshot_time: Option<Timestamp>,
+    /// Its size.
+    pub size: String,
+    /// Whether its data was found intact.
+    pub integrity: Option<bool>,
+    /// Verified, NotVerified or VerificationFailed.
+    pub verification_status: String,
     /// Components by name.
     pub components: BTreeMap<String, Component>,
     /// Conditions.
@@ -278,6 +319,16 @@ pub struct Component {
     pub error: String,
     /// restic's numbers, one entry per path.
     pub restic_stats: Vec<ResticStats>,
+    /// Where its data is, below the Repository's directory.
+    pub path: String,
+    /// The program that backed it up.
+    pub driver: String,
+    /// Size of its data in the storage.
+    pub size: String,
+    /// How long it took.
+    pub duration: String,
+    /// Whether its data was found intact.
+    pub integrity: Option<bool>,
 }
 
 /// restic's numbers for one path.
@@ -286,6 +337,8 @@ pub struct Component {
 pub struct ResticStats {
     /// How far it is.
     pub progress: Progress,
+    /// The result, once there is one.
+    pub summary: Option<ResticSummary>,
 }
 
 /// A BackupConfiguration as `status` shows it.
@@ -428,6 +481,7 @@ pub struct BackupStorageStatus {
 pub fn complaint(conditions: &[Condition]) -> Option<String> {
     /// Conditions whose truth is the bad news.
     const BAD_WHEN_TRUE: &[&str] = &[
+        "BackupCancelled",
         "BackupSkipped",
         "BackupIncomplete",
         "RestoreIncomplete",

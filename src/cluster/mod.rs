@@ -3,6 +3,7 @@
 //!
 //! Nothing here runs discovery: the kinds are known. Every request has a time limit.
 
+mod change;
 mod connect;
 pub mod error;
 pub mod flags;
@@ -185,6 +186,10 @@ impl Cluster {
             .header(http::header::CONTENT_TYPE, content)
             .body(body)
             .map_err(|e| Error::Other(e.to_string()))?;
+        self.send(request).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: Request<Vec<u8>>) -> Result<T, Error> {
         match tokio::time::timeout(self.timeout, self.client.request(request)).await {
             Ok(answer) => answer.map_err(|e| Error::from_kube(e, &self.server)),
             Err(_) => Err(Error::TimedOut {

@@ -642,7 +642,11 @@ pub fn next_retry(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let failed = phases::backup_session(status) == BackupSessionPhase::Failed;
-    if !failed || session.spec.retry_left <= 0 || status.retried == Some(true) {
+    if !failed
+        || session.spec.retry_left <= 0
+        || status.retried == Some(true)
+        || super::cancel::cancelled(status)
+    {
         return None;
     }
     let retry = config?.retry_config.clone()?;

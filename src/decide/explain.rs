@@ -6,7 +6,10 @@ use kube::ResourceExt;
 
 use crate::{
     api::{
-        conditions::backup_configuration::{SCHEDULER_ENSURED, VALIDATION_PASSED},
+        conditions::{
+            backup_configuration::{SCHEDULER_ENSURED, VALIDATION_PASSED},
+            backup_session::BACKUP_CANCELLED,
+        },
         config::job_result::{JobOutcome, JobResult},
         core::{BackupConfiguration, BackupSessionStatus},
         shared::{ConditionStatus, HookInfo},
@@ -128,6 +131,10 @@ pub fn job_warnings(result: &JobResult) -> Vec<String> {
 pub fn session_error(status: &BackupSessionStatus) -> String {
     use crate::api::core::RetentionPolicyApplyPhase;
     use crate::api::storage::SnapshotPhase;
+    let cancelled = conditions::find(&status.conditions, BACKUP_CANCELLED);
+    if let Some(condition) = cancelled.filter(|c| c.status == ConditionStatus::True) {
+        return condition.message.clone();
+    }
     if let Some(condition) = status
         .conditions
         .iter()

@@ -4,6 +4,7 @@ pub mod addon;
 pub mod admission;
 pub mod backup;
 pub mod backup_configuration;
+pub mod cancel;
 pub mod components;
 pub mod conditions;
 pub mod explain;

@@ -183,6 +183,7 @@ fn session_step_failed(status: &BackupSessionStatus) -> bool {
     .into_iter()
     .any(|type_| is_false(conditions, type_))
         || is_true(conditions, t::SNAPSHOT_CLEANUP_INCOMPLETE)
+        || is_true(conditions, t::BACKUP_CANCELLED)
         || status
             .retention_policy
             .iter()

@@ -8,6 +8,7 @@
 //! plan Secrets, Jobs), `observe` (how Jobs and Snapshots end, deadline), `retention`, `finish` (history, the last
 //! condition, retry, removal). [`fetch`] reads, [`status`] writes.
 
+mod cancel;
 mod claim;
 mod execute;
 mod fetch;
@@ -31,7 +32,7 @@ use crate::{
         labels::{self, component},
         storage::Snapshot,
     },
-    decide::{backup, conditions},
+    decide::{self, backup, conditions},
 };
 
 /// How a step ended.
@@ -85,6 +86,9 @@ async fn reconcile(seen: Arc<BackupSession>, ctx: Arc<Context>) -> Result<Action
 async fn steps(run: &mut Run) -> Result<Step, Error> {
     if backup::finished(&run.session) {
         return finish::retry(run).await;
+    }
+    if let Some(why) = decide::cancel::requested(&run.session) {
+        return Box::pin(cancel::end(run, &why)).await;
     }
     let failed_early = |run: &Run| {
         [types::BACKUP_SKIPPED]

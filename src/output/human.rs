@@ -20,6 +20,27 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// Reads bytes as people write them, in units of 1000 (`1.5 MB`) or 1024 (`1.5 MiB`); nothing when it is no such text.
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let (number, unit) = text.trim().split_once(' ')?;
+    let number: f64 = number.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0)?;
+    let prefix = unit.strip_suffix('B')?;
+    let (letter, base) = match prefix.strip_suffix('i') {
+        Some(letter) => (letter, 1024.0_f64),
+        None => (prefix, 1000.0),
+    };
+    let power = ["", "K", "M", "G", "T", "P"]
+        .iter()
+        .position(|l| l.eq_ignore_ascii_case(letter))?;
+    let exponent = i32::try_from(power).ok()?;
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative"
+    )]
+    Some((number * base.powi(exponent)).round() as u64)
+}
+
 /// How long ago something was, as kubectl's AGE column has it (`45s`, `3m20s`, `5h`, `2d4h`). A moment in the future is
 /// `0s`.
 pub fn age(then: Timestamp, now: Timestamp) -> String {
@@ -153,6 +174,17 @@ mod tests {
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(1024 * 1024 - 1), "1.0 MiB");
         assert_eq!(bytes(2 << 30), "2.0 GiB");
+    }
+
+    #[test]
+    fn bytes_are_read_in_both_units() {
+        assert_eq!(parse_bytes("512 B"), Some(512));
+        assert_eq!(parse_bytes("1.5 MB"), Some(1_500_000));
+        assert_eq!(parse_bytes("1.5 kB"), Some(1500));
+        assert_eq!(parse_bytes("2.000 KiB"), Some(2048));
+        for text in ["", "1.5", "x MB", "1 XB", "1 m", "-1 B"] {
+            assert_eq!(parse_bytes(text), None, "{text}");
+        }
     }
 
     #[test]

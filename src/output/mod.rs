@@ -7,6 +7,8 @@ pub mod columns;
 pub mod format;
 pub mod human;
 pub mod jsonpath;
+pub mod junit;
+pub mod progress;
 pub mod style;
 pub mod table;
 pub mod ui;

@@ -6,10 +6,8 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
+pub use super::progress::Progress;
 use super::style::Style;
 
 /// How much talk is wanted.
@@ -172,19 +170,7 @@ impl Ui {
 
     /// Starts to show how something goes on; ends when the value is dropped.
     pub fn progress(&self) -> Progress<'_> {
-        let bar = self.animate.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Progress {
-            ui: self,
-            bar,
-            last: Mutex::new(String::new()),
-        }
+        Progress::start(self)
     }
 
     fn talk(&self, text: &str) {
@@ -196,66 +182,9 @@ impl Ui {
     }
 }
 
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while writing leaves nothing half done that a later line could not follow.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How something goes on. Steps are always said (once each); what moves within a step is only drawn.
-pub struct Progress<'u> {
-    ui: &'u Ui,
-    bar: Option<ProgressBar>,
-    last: Mutex<String>,
-}
-
-impl Progress<'_> {
-    /// A new step: a line of its own where nothing is drawn.
-    pub fn step(&self, text: &str) {
-        let mut last = lock(&self.last);
-        if *last == text {
-            return;
-        }
-        text.clone_into(&mut last);
-        match &self.bar {
-            Some(bar) => bar.set_message(text.to_owned()),
-            None => self.ui.say(text),
-        }
-    }
-
-    /// What moves within a step (percentages); only drawn.
-    pub fn tick(&self, text: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(text.to_owned());
-        }
-    }
-
-    /// A line that stays, above what is drawn.
-    pub fn say(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| self.ui.say(text)),
-            None => self.ui.say(text),
-        }
-    }
-
-    /// Writes a line of data, keeping what is drawn below it.
-    ///
-    /// # Errors
-    /// As [`Ui::data`].
-    pub fn line(&self, text: &str) -> io::Result<()> {
-        let write = || self.ui.line(text).and_then(|()| self.ui.flush());
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
-    }
-}
-
-impl Drop for Progress<'_> {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -315,6 +244,12 @@ mod tests {
         progress.tick("3 %");
         progress.step("waiting");
         progress.step("running");
-        assert_eq!(err.text(), "waiting\nrunning\n");
+        progress.group("b", "backing up", &[], Some("b: 3 %"));
+        progress.group("b", "backing up", &[], Some("b: 4 %"));
+        assert_eq!(
+            err.text(),
+            "waiting\nrunning\nb: backing up\n",
+            "numbers only every ten seconds"
+        );
     }
 }

@@ -55,16 +55,16 @@ fn now_refuses_with_the_reason_and_the_way_out() {
     let mut missing = configuration("refuse", "missing");
     missing["status"] = json!({"phase": "NotReady", "targetFound": false});
     world.create(&missing);
-    shown!(world.run(&["backup", "now", "paused", "-n", "refuse"]), @r#"
+    shown!(world.run(&["backup", "now", "paused", "-n", "refuse"]), @r"
     exit 7
     err| error: BackupConfiguration paused is paused.
-    err| hint: `kubectl patch bc paused -n refuse --type merge -p '{"spec":{"paused":false}}'` resumes it
-    "#);
+    err| hint: `kubectl kubestash resume paused -n refuse` resumes it
+    ");
     shown!(world.run(&["backup", "now", "missing", "-n", "refuse"]), @r"
     exit 7
     err| error: BackupConfiguration missing is not ready.
     err|   cause: its target PersistentVolumeClaim refuse/data does not exist
-    err| hint: `kubectl describe bc missing -n refuse` shows its conditions; `kubectl kubestash status` the storages
+    err| hint: `kubectl kubestash why bc/missing -n refuse` says what it waits for
     ");
     shown!(world.run(&["backup", "now", "paused", "-n", "refuse", "--session", "dayly"]), @r#"
     exit 6
@@ -140,7 +140,7 @@ fn a_wait_has_a_bound() {
     shown!(world.run(&["backup", "now", "sample", "-n", "late", "--wait", "--timeout", "1s", "-q"]), @r"
     exit 5
     err| error: sample-daily-[unix] did not end within [age], and goes on.
-    err| hint: `kubectl kubestash logs sample-daily-[unix] -f -n late` follows it
+    err| hint: `kubectl kubestash logs sample-daily-[unix] -f -n late` follows it, `kubectl kubestash why backupsession/sample-daily-[unix] -n late` says what it waits for
     ");
 }
 

@@ -6,6 +6,7 @@ mod general;
 mod install;
 mod logs;
 mod restore;
+mod run;
 mod shapes;
 mod snapshot;
 mod status;

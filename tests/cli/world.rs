@@ -165,6 +165,18 @@ impl World {
 
     /// Changes the status of a session after a while, as the operator would.
     pub(crate) fn later(&self, plural: &str, namespace: &str, name: &str, status: Value) {
+        self.later_when(plural, namespace, name, status, |_| true);
+    }
+
+    /// As [`World::later`], once the object is as wanted.
+    pub(crate) fn later_when(
+        &self,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+        status: Value,
+        wanted: fn(&DynamicObject) -> bool,
+    ) {
         let kind = kinds::ALL.iter().find(|k| k.plural == plural).unwrap();
         let resource = ApiResource::from_gvk_with_plural(
             &GroupVersionKind::gvk(kind.group, kind.version, kind.kind),
@@ -175,7 +187,7 @@ impl World {
         self.runtime.spawn(async move {
             loop {
                 let found = api.list(&kube::api::ListParams::default()).await.unwrap();
-                for object in found.items {
+                for object in found.items.into_iter().filter(wanted) {
                     let name = object.metadata.name.unwrap();
                     if name.starts_with(&prefix) {
                         let patch = Patch::Merge(json!({"status": status}));
@@ -222,6 +234,11 @@ impl World {
             .env("KUBECONFIG", self.dir.path().join("config"))
             .current_dir(self.dir.path());
         command
+    }
+
+    /// Reads a file from beside the kubeconfig, where the program runs.
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap()
     }
 
     /// Writes a file beside the kubeconfig, where the program runs.

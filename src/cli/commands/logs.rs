@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::api::labels;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::follow::events::{Events, SessionRef};
 use crate::cli::follow::{self, Outcome};
 use crate::cli::views::{BackupSession, RestoreSession};
 use crate::cli::{names, report};
@@ -44,26 +45,28 @@ pub struct LogsArgs {
 /// Whose logs are read.
 #[derive(Debug, Clone)]
 pub struct Target {
-    namespace: String,
-    name: String,
+    session: SessionRef,
     namespaces: BTreeSet<String>,
 }
 
 impl Target {
     /// The pods of a BackupSession.
     pub fn backup(namespace: &str, name: &str) -> Self {
-        Target::new(namespace, name)
+        Target::new(&kinds::BACKUP_SESSION, namespace, name)
     }
 
     /// The pods of a RestoreSession.
     pub fn restore(namespace: &str, name: &str) -> Self {
-        Target::new(namespace, name)
+        Target::new(&kinds::RESTORE_SESSION, namespace, name)
     }
 
-    fn new(namespace: &str, name: &str) -> Self {
+    fn new(kind: &Kind, namespace: &str, name: &str) -> Self {
         Target {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
+            session: SessionRef {
+                kind: kind.kind.to_owned(),
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            },
             namespaces: BTreeSet::from([namespace.to_owned()]),
         }
     }
@@ -83,9 +86,9 @@ impl Target {
             labels: format!(
                 "{}={},{}={}",
                 labels::INVOKER_NAME,
-                label(&self.name),
+                label(&self.session.name),
                 labels::INVOKER_NAMESPACE,
-                label(&self.namespace)
+                label(&self.session.namespace)
             ),
         }
     }
@@ -105,11 +108,14 @@ pub enum Sink<'p, 'u> {
         /// Name the source before each line.
         prefix: bool,
     },
+    /// To standard output as events.
+    Events(&'p Events<'u>),
 }
 
 impl Sink<'_, '_> {
-    fn write(self, line: &Line) -> Result<(), CliError> {
+    fn write(self, session: &SessionRef, line: &Line) -> Result<(), CliError> {
         match self {
+            Sink::Events(events) => events.log(session, line),
             Sink::Talk(progress) => {
                 progress.say(&format!(
                     "[{}/{}] {}",
@@ -162,7 +168,7 @@ where
     };
     let shown = async {
         while let Some(line) = lines.recv().await {
-            sink.write(&line?)?;
+            sink.write(&target.session, &line?)?;
         }
         Ok::<(), CliError>(())
     };
@@ -190,7 +196,7 @@ pub async fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
     let (kind, object) = find(cluster, namespace, named).await?;
-    let target = Target::new(namespace, named.name);
+    let target = Target::new(kind, namespace, named.name);
     let elsewhere = target_namespace(cluster, namespace, &object).await;
     let target = target.also_in(&elsewhere);
     let progress = context.ui.progress();
@@ -214,7 +220,7 @@ pub async fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
     let mut lines = cluster_logs::read(cluster, target.pods(), None);
     let mut count = 0_usize;
     while let Some(line) = lines.recv().await {
-        sink.write(&line?)?;
+        sink.write(&target.session, &line?)?;
         count += 1;
     }
     drop(progress);

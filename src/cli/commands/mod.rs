@@ -4,10 +4,12 @@ pub mod backup;
 pub mod completion;
 pub mod install;
 pub mod logs;
+pub mod pause;
 pub mod restore;
 pub mod sandbox;
 pub mod snapshot;
 pub mod status;
+pub mod trigger;
 pub mod validate;
 pub mod version;
 
@@ -24,6 +26,9 @@ pub enum Command {
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
+    Trigger(trigger::TriggerArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Validate(validate::ValidateArgs),
@@ -38,7 +43,12 @@ pub enum Command {
 impl Command {
     /// Whether the command ends by itself in good order when it is interrupted.
     pub fn ends_by_itself(&self) -> bool {
-        matches!(self, Command::Sandbox(args) if args.ends_by_itself())
+        match self {
+            Command::Sandbox(args) => args.ends_by_itself(),
+            Command::Backup(args) => args.ends_by_itself(),
+            Command::Trigger(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -51,6 +61,9 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => restore::run(args, context).await,
         Command::Snapshot(args) => snapshot::run(args, context).await,
+        Command::Pause(args) => pause::pause(args, context).await,
+        Command::Resume(args) => pause::resume(args, context).await,
+        Command::Trigger(args) => trigger::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
         Command::Validate(args) => validate::run(args, context).await,

@@ -1,6 +1,7 @@
 //! `snapshot`: what there is to restore.
 
 pub mod list;
+pub mod show;
 
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
@@ -15,6 +16,7 @@ pub struct SnapshotArgs {
 #[derive(Debug, clap::Subcommand)]
 enum SnapshotCommand {
     List(list::ListArgs),
+    Show(show::ShowArgs),
 }
 
 /// Runs one of the commands.
@@ -24,5 +26,6 @@ enum SnapshotCommand {
 pub async fn run(args: &SnapshotArgs, context: &Context) -> Result<Exit, CliError> {
     match &args.command {
         SnapshotCommand::List(args) => list::run(args, context).await,
+        SnapshotCommand::Show(args) => show::run(args, context).await,
     }
 }

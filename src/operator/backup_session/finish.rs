@@ -18,7 +18,7 @@ use crate::{
         shared,
         storage::{Snapshot, SnapshotPhase},
     },
-    decide::{backup, explain, retention_job, trigger},
+    decide::{backup, cancel, explain, retention_job, trigger},
     operator::{Context, Error, executor},
 };
 
@@ -93,6 +93,11 @@ pub(super) async fn retry(run: &mut Run) -> Result<Step, Error> {
         return Ok(Step::Done);
     };
     if run.status.retried == Some(true) {
+        return Ok(Step::Done);
+    }
+    if cancel::requested(&run.session).is_some() {
+        run.status.next_retry = None;
+        run.save().await?;
         return Ok(Step::Done);
     }
     let left = at.duration_since(Timestamp::now());
