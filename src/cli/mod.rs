@@ -35,7 +35,10 @@ use crate::output::ui::{Settings, Ui, Verbosity};
 const GROUPS: &[(&str, &[&str])] = &[
     ("Back up and restore", &["backup", "restore", "snapshot"]),
     ("Look and understand", &["status", "logs", "validate"]),
-    ("Set up", &["install", "sandbox", "completion", "version"]),
+    (
+        "Set up",
+        &["install", "doctor", "sandbox", "completion", "version"],
+    ),
 ];
 
 /// KubeStash's own commands, for hands and scripts that know them: named on the first screen, explained by their help.

@@ -86,6 +86,7 @@ pub const ALL: &[Published] = &[
         "The BackupConfigurations that were resumed.",
         &[&kinds::BACKUP_CONFIGURATION],
     ),
+    view::<commands::doctor::DoctorView>(),
     objects("snapshot-list", "The Snapshots.", &[&kinds::SNAPSHOT]),
     view::<commands::snapshot::show::SnapshotView>(),
     view::<commands::status::StatusView>(),

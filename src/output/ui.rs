@@ -152,6 +152,11 @@ impl Ui {
         }
     }
 
+    /// Whether somebody asked for more.
+    pub fn is_verbose(&self) -> bool {
+        self.verbosity >= Verbosity::Verbose
+    }
+
     /// Warns; not silenced by `--quiet`.
     pub fn warn(&self, text: &str) {
         self.talk(&format!("{} {text}", self.err_style.warn("warning:")));

@@ -2,6 +2,7 @@
 //! namespace of its own and compares standard output, standard error and the exit code.
 
 mod backup;
+mod doctor;
 mod general;
 mod install;
 mod logs;

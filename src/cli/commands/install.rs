@@ -3,7 +3,7 @@
 //! The order works on an empty cluster: definitions first and served, then the catalog (which no webhook guards), then
 //! the operator with its webhooks. Running it again changes only what differs.
 
-mod ready;
+pub(in crate::cli) mod ready;
 
 use std::time::Duration;
 

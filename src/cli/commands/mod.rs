@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod completion;
+pub mod doctor;
 pub mod install;
 pub mod logs;
 pub mod pause;
@@ -33,6 +34,7 @@ pub enum Command {
     Logs(logs::LogsArgs),
     Validate(validate::ValidateArgs),
     Install(install::InstallArgs),
+    Doctor(doctor::DoctorArgs),
     Sandbox(sandbox::SandboxArgs),
     #[command(display_order = 90)]
     Completion(completion::CompletionArgs),
@@ -68,6 +70,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Logs(args) => logs::run(args, context).await,
         Command::Validate(args) => validate::run(args, context).await,
         Command::Install(args) => install::run(args, context).await,
+        Command::Doctor(args) => doctor::run(args, context).await,
         Command::Sandbox(args) => sandbox::run(args, context).await,
         Command::Completion(args) => completion::run(args, context),
         Command::Version(args) => version::run(args, context).await,

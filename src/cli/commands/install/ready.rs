@@ -83,7 +83,9 @@ pub(super) async fn webhooks(
             let found: Value = cluster.get(kind, None, "kubestash").await?;
             certified &= has_authority(&found);
         }
-        if certified && answers(cluster, namespace).await? {
+        let explain =
+            |e| CliError::from(e).cause("while the webhooks were tried with a BackupStorage (dry run)");
+        if certified && answers(cluster, namespace).await.map_err(explain)? {
             return Ok(());
         }
         progress.step("waiting until the webhooks answer");
@@ -102,7 +104,8 @@ fn has_authority(configuration: &Value) -> bool {
     })
 }
 
-async fn answers(cluster: &Cluster, namespace: &str) -> Result<bool, CliError> {
+/// Whether a BackupStorage passes the webhooks; nothing is stored.
+pub(in crate::cli) async fn answers(cluster: &Cluster, namespace: &str) -> Result<bool, Error> {
     let name = "kubestash-install-check";
     let probe = json!({
         "apiVersion": kinds::BACKUP_STORAGE.api_version(),
@@ -116,9 +119,7 @@ async fn answers(cluster: &Cluster, namespace: &str) -> Result<bool, CliError> {
     {
         Ok(_) => Ok(true),
         Err(Error::WebhookDown { .. }) => Ok(false),
-        Err(error) => {
-            Err(CliError::from(error).cause("while the webhooks were tried with a BackupStorage (dry run)"))
-        }
+        Err(error) => Err(error),
     }
 }
 

@@ -1,0 +1,204 @@
+//! What the checks look at. Each thing is read by itself, and what cannot be read is a fact too.
+
+use futures::{StreamExt, future, stream};
+use serde_json::{Value, json};
+
+use crate::cli::commands::install::ready;
+use crate::cli::error::CliError;
+use crate::cli::manifests::{self, Manifests};
+use crate::cluster::{ApplyOptions, Cluster, Error, Kind, ListOptions, kinds};
+
+/// Something that was read, or why it could not be.
+pub(super) type Read<T> = Result<T, Error>;
+
+/// How many definitions are compared at a time: each is a request of up to half a megabyte.
+const AT_ONCE: usize = 4;
+
+/// A right that working with backups takes: what for, verb, group, resource and subresource.
+pub(super) const RIGHTS: &[(&str, &str, &str, &str, &str)] = &[
+    (
+        "take a backup",
+        "create",
+        "core.kubestash.com",
+        "backupsessions",
+        "",
+    ),
+    ("restore", "create", "core.kubestash.com", "restoresessions", ""),
+    ("see Snapshots", "list", "storage.kubestash.com", "snapshots", ""),
+    ("read logs", "get", "", "pods", "log"),
+];
+
+/// Everything that was read.
+pub(super) struct Facts {
+    /// The namespace of the user's choice.
+    pub(super) namespace: String,
+    /// `major.minor` of the API server.
+    pub(super) server: Read<(u32, u32)>,
+    /// Definitions of ours, and those that differ from this program's by name.
+    pub(super) definitions: Read<Vec<Value>>,
+    pub(super) wanted_definitions: Vec<String>,
+    pub(super) differing: Read<Vec<String>>,
+    pub(super) operators: Read<Vec<Value>>,
+    pub(super) operator_pods: Read<Vec<Value>>,
+    /// The two webhook configurations that exist.
+    pub(super) webhooks: Read<Vec<Value>>,
+    /// Whether a BackupStorage passed the webhooks in a dry run.
+    pub(super) answers: Read<bool>,
+    pub(super) addons: Read<Vec<Value>>,
+    pub(super) functions: Read<Vec<Value>>,
+    pub(super) wanted_catalog: Vec<(String, String)>,
+    pub(super) storages: Read<Vec<Value>>,
+    pub(super) configurations: Read<Vec<Value>>,
+    pub(super) sessions: Read<Vec<Value>>,
+    pub(super) restores: Read<Vec<Value>>,
+    pub(super) job_pods: Read<Vec<Value>>,
+    /// What each right's review answered.
+    pub(super) rights: Vec<Read<bool>>,
+}
+
+/// Reads everything, as far as the user may.
+///
+/// # Errors
+/// When the cluster cannot be reached or does not know the user: there is nothing to check then.
+pub(super) async fn read(cluster: &Cluster, operator_namespace: Option<&str>) -> Result<Facts, CliError> {
+    let server = server(cluster).await;
+    if let Err(error @ (Error::Unreachable { .. } | Error::Unauthorized { .. })) = &server {
+        return Err(error.clone().into());
+    }
+    let namespace = operator_namespace.unwrap_or(manifests::NAMESPACE);
+    let shipped = Manifests::new(namespace, crate::IMAGE).map_err(|e| {
+        CliError::new(
+            crate::cli::error::Exit::Error,
+            "the manifests of this program cannot be read",
+        )
+        .cause(e.to_string())
+    })?;
+    let name = |object: &Value| text(object, "/metadata/name").to_owned();
+    let everywhere = ListOptions::default();
+    let operator = ListOptions::default().labelled("app.kubernetes.io/name=kubestash-operator");
+    let jobs = ListOptions::default().labelled("app.kubernetes.io/managed-by=kubestash.com");
+    let (operators, operator_pods, job_pods, addons, functions, definitions) = tokio::join!(
+        cluster.list(&kinds::DEPLOYMENT, &operator),
+        cluster.list(&kinds::POD, &operator),
+        cluster.list(&kinds::POD, &jobs),
+        cluster.list(&kinds::ADDON, &everywhere),
+        cluster.list(&kinds::FUNCTION, &everywhere),
+        definitions(cluster, &shipped),
+    );
+    let (storages, configurations, sessions, restores, webhooks, rights) = tokio::join!(
+        cluster.list(&kinds::BACKUP_STORAGE, &everywhere),
+        cluster.list(&kinds::BACKUP_CONFIGURATION, &everywhere),
+        cluster.list(&kinds::BACKUP_SESSION, &everywhere),
+        cluster.list(&kinds::RESTORE_SESSION, &everywhere),
+        webhooks(cluster),
+        rights(cluster),
+    );
+    Ok(Facts {
+        namespace: cluster.namespace().to_owned(),
+        server,
+        differing: differing(cluster, &shipped, &definitions).await,
+        answers: ready::answers(cluster, cluster.namespace()).await,
+        definitions,
+        wanted_definitions: shipped.definitions.iter().map(name).collect(),
+        wanted_catalog: shipped
+            .catalog
+            .iter()
+            .map(|o| (text(o, "/kind").to_owned(), name(o)))
+            .collect(),
+        operators,
+        operator_pods,
+        webhooks,
+        addons,
+        functions,
+        storages,
+        configurations,
+        sessions,
+        restores,
+        job_pods,
+        rights,
+    })
+}
+
+async fn server(cluster: &Cluster) -> Read<(u32, u32)> {
+    let version = cluster
+        .client()
+        .apiserver_version()
+        .await
+        .map_err(|e| Error::from_kube(e, cluster.server()))?;
+    // Providers add a sign to the minor version.
+    let number = |text: &str| {
+        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    };
+    Ok((number(&version.major), number(&version.minor)))
+}
+
+/// Our definitions among those of the cluster.
+async fn definitions(cluster: &Cluster, shipped: &Manifests) -> Read<Vec<Value>> {
+    let mut found = Vec::new();
+    for definition in &shipped.definitions {
+        let name = text(definition, "/metadata/name");
+        found.extend(cluster.find::<Value>(&kinds::CRD, None, name).await?);
+    }
+    Ok(found)
+}
+
+/// The definitions that applying this program's would change: found by letting the server apply them in a dry run.
+async fn differing(cluster: &Cluster, shipped: &Manifests, stored: &Read<Vec<Value>>) -> Read<Vec<String>> {
+    let stored = stored.as_ref().map_err(Clone::clone)?;
+    let results: Vec<Read<Option<String>>> = stream::iter(&shipped.definitions)
+        .map(|definition| async move {
+            let name = text(definition, "/metadata/name");
+            let Some(before) = stored.iter().find(|s| text(s, "/metadata/name") == name) else {
+                return Ok(None);
+            };
+            let dry = ApplyOptions { dry_run: true };
+            let after = cluster.apply(&kinds::CRD, None, name, definition, dry).await?;
+            Ok((before["spec"] != after["spec"]).then(|| name.to_owned()))
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let names: Read<Vec<Option<String>>> = results.into_iter().collect();
+    Ok(names?.into_iter().flatten().collect())
+}
+
+async fn webhooks(cluster: &Cluster) -> Read<Vec<Value>> {
+    let mut found = Vec::new();
+    for kind in [&kinds::MUTATING_WEBHOOKS, &kinds::VALIDATING_WEBHOOKS] {
+        found.extend(cluster.find::<Value>(kind, None, "kubestash").await?);
+    }
+    Ok(found)
+}
+
+/// Asks the server what the user may do in the chosen namespace.
+async fn rights(cluster: &Cluster) -> Vec<Read<bool>> {
+    /// SelfSubjectAccessReview: asked, never stored.
+    const REVIEW: Kind = Kind {
+        group: "authorization.k8s.io",
+        version: "v1",
+        kind: "SelfSubjectAccessReview",
+        plural: "selfsubjectaccessreviews",
+        namespaced: false,
+        short: &[],
+    };
+    future::join_all(RIGHTS.iter().map(|(_, verb, group, resource, sub)| async move {
+        let mut wanted = json!({
+            "namespace": cluster.namespace(), "verb": verb, "group": group, "resource": resource,
+        });
+        if !sub.is_empty() {
+            wanted["subresource"] = json!(sub);
+        }
+        let review = json!({
+            "apiVersion": REVIEW.api_version(), "kind": REVIEW.kind, "spec": {"resourceAttributes": wanted},
+        });
+        let answer = cluster.create(&REVIEW, None, &review).await?;
+        Ok(answer.pointer("/status/allowed") == Some(&json!(true)))
+    }))
+    .await
+}
+
+/// A text of an object, or nothing.
+pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
