@@ -34,11 +34,11 @@ use crate::output::ui::{Settings, Ui, Verbosity};
 /// The commands by purpose, as the first screen shows them. A command that is in no group fails a test.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Back up and restore", &["backup", "restore", "snapshot"]),
-    ("Look and understand", &["status", "logs", "validate"]),
     (
-        "Set up",
-        &["install", "doctor", "sandbox", "completion", "version"],
+        "Look and understand",
+        &["status", "why", "logs", "validate", "doctor"],
     ),
+    ("Set up", &["install", "sandbox", "completion", "version"]),
 ];
 
 /// KubeStash's own commands, for hands and scripts that know them: named on the first screen, explained by their help.

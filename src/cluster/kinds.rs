@@ -118,6 +118,8 @@ pub const DEPLOYMENT: Kind = builtin("apps", "v1", "Deployment", "deployments", 
 pub const STATEFUL_SET: Kind = builtin("apps", "v1", "StatefulSet", "statefulsets", true);
 /// DaemonSet.
 pub const DAEMON_SET: Kind = builtin("apps", "v1", "DaemonSet", "daemonsets", true);
+/// Event.
+pub const EVENT: Kind = builtin("", "v1", "Event", "events", true);
 /// Job.
 pub const JOB: Kind = builtin("batch", "v1", "Job", "jobs", true);
 /// ClusterRole.
@@ -196,6 +198,7 @@ pub const ALL: &[Kind] = &[
     DEPLOYMENT,
     STATEFUL_SET,
     DAEMON_SET,
+    EVENT,
     JOB,
     CLUSTER_ROLE,
     CLUSTER_ROLE_BINDING,

@@ -1,6 +1,19 @@
 //! Why an object is not where it should be, in one sentence that says what to do.
 //!
-//! The controllers put these sentences into conditions, and the CLI (`status`, `why`) says the same.
+//! The controllers put these sentences into conditions, and the CLI (`status`, `why`) says the same. [`why`] follows an
+//! object to what it depends on until the broken link: `chain` is the answer as it grows, `facts` what it is made of,
+//! and the others know one part of the way each.
+
+pub mod backup;
+pub mod chain;
+#[cfg(test)]
+mod chains;
+pub mod facts;
+pub mod other;
+pub mod pod;
+pub mod remedy;
+pub mod restore;
+pub mod storage;
 
 use kube::ResourceExt;
 
@@ -16,6 +29,52 @@ use crate::{
     },
     decide::{conditions, target},
 };
+
+/// Why an object is as it is. It is among the facts; an object that is not there has the answer that it is not.
+#[must_use]
+pub fn why(about: &chain::About, facts: &facts::Facts) -> chain::Answer {
+    use self::facts::Seen::Found;
+    let (namespace, name) = (about.namespace.as_str(), about.name.as_str());
+    let mut chain = chain::Chain::default();
+    match about.kind.as_str() {
+        "BackupConfiguration" => {
+            if let Found(it) = facts.find(&facts.configurations, namespace, name) {
+                backup::configuration(&mut chain, facts, it);
+            }
+        }
+        "BackupSession" => {
+            if let Found(it) = facts.find(&facts.sessions, namespace, name) {
+                backup::session(&mut chain, facts, it);
+            }
+        }
+        "RestoreSession" => {
+            if let Found(it) = facts.find(&facts.restores, namespace, name) {
+                restore::restore(&mut chain, facts, it);
+            }
+        }
+        "Snapshot" => {
+            if let Found(it) = facts.find(&facts.snapshots, namespace, name) {
+                restore::snapshot(&mut chain, facts, it);
+            }
+        }
+        "Repository" => {
+            if let Found(it) = facts.find(&facts.repositories, namespace, name) {
+                storage::repository(&mut chain, facts, it);
+            }
+        }
+        "BackupStorage" => {
+            if let Found(it) = facts.find(&facts.storages, namespace, name) {
+                storage::storage(&mut chain, facts, it);
+            }
+        }
+        _ => {
+            if let Some(it) = &facts.other {
+                other::other(&mut chain, facts, about, it);
+            }
+        }
+    }
+    chain.answer()
+}
 
 /// Why a BackupConfiguration is not Ready, from its status.
 #[must_use]

@@ -12,4 +12,5 @@ mod shapes;
 mod snapshot;
 mod status;
 mod validate;
+mod why;
 mod world;

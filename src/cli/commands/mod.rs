@@ -13,6 +13,7 @@ pub mod status;
 pub mod trigger;
 pub mod validate;
 pub mod version;
+pub mod why;
 
 use super::context::Context;
 use super::error::{CliError, Exit};
@@ -31,6 +32,7 @@ pub enum Command {
     Resume(pause::ResumeArgs),
     Trigger(trigger::TriggerArgs),
     Status(status::StatusArgs),
+    Why(why::WhyArgs),
     Logs(logs::LogsArgs),
     Validate(validate::ValidateArgs),
     Install(install::InstallArgs),
@@ -67,6 +69,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Resume(args) => pause::resume(args, context).await,
         Command::Trigger(args) => trigger::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
+        Command::Why(args) => why::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
         Command::Validate(args) => validate::run(args, context).await,
         Command::Install(args) => install::run(args, context).await,

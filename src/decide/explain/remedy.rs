@@ -1,0 +1,313 @@
+//! What to do about an error, by the words that movers, restic, storages and Kubernetes have for it. The sentences of
+//! our own movers carry a way out themselves; what is added here is the command to paste.
+
+/// Where it happened: names for the commands. What is not known is empty.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The namespace.
+    pub namespace: String,
+    /// The BackupConfiguration.
+    pub configuration: String,
+    /// The Repository.
+    pub repository: String,
+    /// The BackupStorage, as namespace and name.
+    pub storage: (String, String),
+    /// The storage's Secret, in the namespace of the storage.
+    pub storage_secret: String,
+    /// The encryption Secret, as namespace and name.
+    pub encryption: (String, String),
+}
+
+/// One kind of trouble: words that tell it, and what to do.
+type Remedy = (&'static [&'static str], fn(&Place) -> Vec<String>);
+
+/// What is known, most telling first: an error often quotes another one.
+const REMEDIES: &[Remedy] = &[
+    (&["oomkilled", "out of memory", "cannot allocate memory"], |p| {
+        vec![format!(
+            "give it more memory: `kubectl edit {}`, field addon.jobTemplate.spec.resources",
+            configuration(p)
+        )]
+    }),
+    (
+        &[
+            "wrong password",
+            "no key found",
+            "does not open with this restic_password",
+            "lacks restic_password",
+            "no key restic_password",
+            "has no key \"restic_password\"",
+        ],
+        |p| {
+            vec![format!(
+                "put the password that the repository was created with into RESTIC_PASSWORD of Secret {}: `kubectl edit secret {}`",
+                pair(&p.encryption),
+                in_place(&p.encryption)
+            )]
+        },
+    ),
+    (
+        &[
+            "locked by",
+            "repository is locked",
+            "already locked",
+            "unable to create lock",
+        ],
+        |p| {
+            vec![format!(
+                "wait until the other operation ends, or see who holds the lock: `kubectl kubestash repo unlock {} -n {}`",
+                p.repository, p.namespace
+            )]
+        },
+    ),
+    (&["certificate", "x509", "tls"], |p| {
+        vec![
+            format!(
+                "put the certificate of the storage's authority into CA_CERT_DATA of Secret {}: `kubectl edit secret {} -n {}`",
+                p.storage_secret, p.storage_secret, p.storage.0
+            ),
+            storage(p),
+        ]
+    }),
+    (
+        &[
+            "bucket does not exist",
+            "nosuchbucket",
+            "no such bucket",
+            "containernotfound",
+            "container does not exist",
+        ],
+        |p| vec![format!("create the bucket, or correct its name: {}", storage(p))],
+    ),
+    (
+        &[
+            "access is refused",
+            "access denied",
+            "accessdenied",
+            "forbidden by the storage",
+            "invalidaccesskeyid",
+            "signaturedoesnotmatch",
+            "authorizationfailure",
+            "authenticationfailed",
+            "status code 403",
+            "status code: 403",
+            "wrong key",
+            "credentials",
+        ],
+        |p| {
+            vec![format!(
+                "check the keys and their rights in Secret {}: `kubectl edit secret {} -n {}`",
+                p.storage_secret, p.storage_secret, p.storage.0
+            )]
+        },
+    ),
+    (
+        &["no space", "disk quota exceeded", "storage full", "enospc"],
+        |_| {
+            vec![
+                "free space or enlarge the volume or bucket; `kubectl get pvc -A` shows the claims"
+                    .to_owned(),
+            ]
+        },
+    ),
+    (
+        &[
+            "is damaged",
+            "hash mismatch",
+            "ciphertext verification failed",
+            "repository contains errors",
+        ],
+        |p| {
+            vec![format!(
+                "find out how much is damaged: `kubectl kubestash repo check {} -n {}`; restore from another Repository meanwhile",
+                p.repository, p.namespace
+            )]
+        },
+    ),
+    (
+        &["there is no restic repository", "repository does not exist"],
+        |p| {
+            vec![format!(
+                "nothing is initialised over a history that should be there; compare bucket, prefix and directory: {}",
+                storage(p)
+            )]
+        },
+    ),
+    (
+        &[
+            "path to back up does not exist",
+            "source directories/files do not exist",
+        ],
+        |p| {
+            vec![format!(
+                "correct the task's paths: `kubectl edit {}`",
+                configuration(p)
+            )]
+        },
+    ),
+    (&["could not be read", "permission denied"], |p| {
+        vec![format!(
+            "let the Job run as the user that owns the files (addon.jobTemplate.spec.securityContext), or exclude them: `kubectl edit {}`",
+            configuration(p)
+        )]
+    }),
+    (
+        &["deadline exceeded", "deadline passed", "timed out while"],
+        |p| {
+            vec![format!(
+                "raise the session's backupTimeout: `kubectl edit {}`",
+                configuration(p)
+            )]
+        },
+    ),
+    (
+        &[
+            "cannot be reached",
+            "connection refused",
+            "no such host",
+            "i/o timeout",
+            "network is unreachable",
+            "connection reset",
+            "timeout",
+        ],
+        |p| {
+            vec![format!(
+                "check the endpoint, the network policies and the proxy: {}",
+                storage(p)
+            )]
+        },
+    ),
+    (
+        &[
+            "evicted",
+            "was deleted",
+            "was stopped",
+            "terminated",
+            "asked to stop",
+            "its pod is gone",
+        ],
+        |p| {
+            vec![format!(
+                "something outside ended it; run it again: `kubectl kubestash backup retry {} -n {}`",
+                if p.configuration.is_empty() {
+                    "NAME".to_owned()
+                } else {
+                    format!("bc/{}", p.configuration)
+                },
+                p.namespace
+            )]
+        },
+    ),
+];
+
+/// What to do about an error.
+#[must_use]
+pub fn fixes(error: &str, place: &Place) -> Vec<String> {
+    let text = error.to_lowercase();
+    REMEDIES
+        .iter()
+        .find(|(words, _)| words.iter().any(|word| text.contains(word)))
+        .map(|(_, fixes)| fixes(place))
+        .unwrap_or_default()
+}
+
+fn configuration(place: &Place) -> String {
+    if place.configuration.is_empty() {
+        format!("restoresession NAME -n {}", place.namespace)
+    } else {
+        format!("bc {} -n {}", place.configuration, place.namespace)
+    }
+}
+
+fn storage(place: &Place) -> String {
+    format!(
+        "`kubectl get backupstorage {} -n {} -o yaml`",
+        place.storage.1, place.storage.0
+    )
+}
+
+fn pair((namespace, name): &(String, String)) -> String {
+    format!("{namespace}/{name}")
+}
+
+fn in_place((namespace, name): &(String, String)) -> String {
+    format!("{name} -n {namespace}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        let pair = |name: &str| ("demo".to_owned(), name.to_owned());
+        Place {
+            namespace: "demo".to_owned(),
+            configuration: "sample".to_owned(),
+            repository: "repo".to_owned(),
+            storage: pair("s3"),
+            storage_secret: "keys".to_owned(),
+            encryption: pair("password"),
+        }
+    }
+
+    #[test]
+    fn each_trouble_has_its_command() {
+        let cases = [
+            (
+                "the repository does not open with this RESTIC_PASSWORD; put …",
+                "kubectl edit secret password -n demo",
+            ),
+            (
+                "Fatal: wrong password or no key found",
+                "RESTIC_PASSWORD of Secret demo/password",
+            ),
+            (
+                "the repository is locked by pod x",
+                "kubectl kubestash repo unlock repo -n demo",
+            ),
+            (
+                "x509: certificate signed by unknown authority",
+                "CA_CERT_DATA of Secret keys",
+            ),
+            ("the bucket does not exist", "create the bucket"),
+            ("access is refused", "kubectl edit secret keys -n demo"),
+            ("no space left on device", "enlarge the volume"),
+            (
+                "dial tcp: connection refused",
+                "kubectl get backupstorage s3 -n demo -o yaml",
+            ),
+            (
+                "container \"x\" exited with 137. Reason: OOMKilled",
+                "more memory",
+            ),
+            ("2 source files could not be read: /a", "securityContext"),
+            ("deadline exceeded: the backup did not end", "backupTimeout"),
+            (
+                "data in the repository is damaged",
+                "kubectl kubestash repo check repo",
+            ),
+            (
+                "there is no restic repository at this place",
+                "nothing is initialised over a history",
+            ),
+            (
+                "its Job is gone: it was deleted",
+                "kubectl kubestash backup retry bc/sample -n demo",
+            ),
+        ];
+        for (error, wanted) in cases {
+            let fixes = fixes(error, &place());
+            assert!(fixes.iter().any(|f| f.contains(wanted)), "{error}: {fixes:?}");
+        }
+        assert!(
+            fixes("something else", &place()).is_empty(),
+            "what is not known is not guessed"
+        );
+    }
+
+    #[test]
+    fn an_error_that_quotes_another_is_taken_for_what_it_is() {
+        let text = "the certificate of the storage is not trusted (connection refused by policy)";
+        assert!(fixes(text, &place())[0].contains("CA_CERT_DATA"));
+    }
+}
