@@ -210,6 +210,11 @@ fn sentence(problem: Problem, place: &str, text: &str) -> String {
 /// The end of a chain of causes says most; provider bodies can be pages long.
 fn short(text: &str) -> String {
     let line = text.replace(['\n', '\r'], " ");
+    // What the library says around a request that never got an answer (URL, time, retries) helps nobody.
+    let line = match line.rsplit_once("HTTP error: ") {
+        Some((_, inner)) => inner.to_owned(),
+        None => line,
+    };
     if line.len() <= 300 {
         return line;
     }

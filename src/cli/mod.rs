@@ -33,7 +33,10 @@ use crate::output::ui::{Settings, Ui, Verbosity};
 
 /// The commands by purpose, as the first screen shows them. A command that is in no group fails a test.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Back up and restore", &["backup", "restore", "snapshot"]),
+    (
+        "Back up and restore",
+        &["create", "backup", "restore", "snapshot"],
+    ),
     (
         "Look and understand",
         &["status", "why", "logs", "validate", "doctor"],

@@ -86,6 +86,32 @@ pub const ALL: &[Published] = &[
         "The BackupConfigurations that were resumed.",
         &[&kinds::BACKUP_CONFIGURATION],
     ),
+    objects(
+        "create-backup",
+        "What was applied: the encryption Secret (without its values) and the RetentionPolicy where they are new, and the \
+         BackupConfiguration. With --dry-run=client what would be applied, the values of the Secret included.",
+        &[
+            &kinds::SECRET,
+            &kinds::RETENTION_POLICY,
+            &kinds::BACKUP_CONFIGURATION,
+        ],
+    ),
+    objects(
+        "create-restore",
+        "The RestoreSession that was made.",
+        &[&kinds::RESTORE_SESSION],
+    ),
+    objects(
+        "create-retention",
+        "The RetentionPolicy that was applied.",
+        &[&kinds::RETENTION_POLICY],
+    ),
+    objects(
+        "create-storage",
+        "What was applied: the Secret with the credentials (without its values) where it is new, and the BackupStorage. With \
+         --dry-run=client what would be applied, the values of the Secret included.",
+        &[&kinds::SECRET, &kinds::BACKUP_STORAGE],
+    ),
     view::<commands::doctor::DoctorView>(),
     objects("snapshot-list", "The Snapshots.", &[&kinds::SNAPSHOT]),
     view::<commands::snapshot::show::SnapshotView>(),

@@ -6,7 +6,7 @@ use super::job::{Failure, Job, failed_part};
 use super::report;
 use crate::api::config::job_plan::{StorageAction, StoragePlan};
 use crate::api::config::job_result::{
-    Document, DocumentsSummary, JobCause, JobOutcome, JobResult, RepositoryResult,
+    Document, DocumentsSummary, JobCause, JobOutcome, JobResult, ProofStep, RepositoryResult,
 };
 use crate::backend::Documents;
 use crate::restic::Redactor;
@@ -16,6 +16,9 @@ const METADATA: &str = "metadata.yaml";
 
 /// Does what the plan says. The one entry of the result's repositories stands for the storage.
 pub async fn run(job: &Job, plan: &StoragePlan) -> JobResult {
+    if plan.action == StorageAction::Prove {
+        return prove(job, plan).await;
+    }
     let limits = job.limits(plan.deadline);
     let left = limits
         .deadline
@@ -75,6 +78,7 @@ async fn act(job: &Job, plan: &StoragePlan) -> Result<Option<DocumentsSummary>, 
             tracing::info!(count, path, "deleted");
             Ok(None)
         }
+        StorageAction::Prove => Ok(None),
         StorageAction::Read { paths } => {
             let mut found = Vec::new();
             for path in paths {
@@ -86,6 +90,92 @@ async fn act(job: &Job, plan: &StoragePlan) -> Result<Option<DocumentsSummary>, 
             }
             print(&found).map(Some)
         }
+    }
+}
+
+/// Proves the storage. What went well is in the result even when a later step did not.
+async fn prove(job: &Job, plan: &StoragePlan) -> JobResult {
+    let limits = job.limits(plan.deadline);
+    let left = limits.deadline.map_or(Duration::from_secs(120), |deadline| {
+        deadline.saturating_duration_since(tokio::time::Instant::now())
+    });
+    let mut proven = Vec::new();
+    let done = tokio::select! {
+        done = tokio::time::timeout(left, Box::pin(steps(job, plan, &mut proven))) => done.unwrap_or_else(|_| Err(Failure::new(
+            JobCause::Timeout,
+            format!("{} did not answer in time; check the endpoint, the network policies and the proxy settings", plan.backend.name),
+        ))),
+        () = job.cancel.cancelled() => Err(Failure::new(JobCause::Killed, "asked to stop before the proof was done".into())),
+    };
+    let part = match done {
+        Ok(()) => RepositoryResult {
+            name: plan.backend.name.clone(),
+            outcome: JobOutcome::Succeeded,
+            ..RepositoryResult::default()
+        },
+        Err(failure) => failed_part(&plan.backend.name, "", failure),
+    };
+    JobResult {
+        proven,
+        ..job.result("", vec![part])
+    }
+}
+
+/// Lists, writes, reads and deletes one document with a name that nothing else has.
+async fn steps(job: &Job, plan: &StoragePlan, proven: &mut Vec<ProofStep>) -> Result<(), Failure> {
+    let mut redactor = Redactor::default();
+    let documents = job.secrets.storage(&plan.backend, &mut redactor)?.documents()?;
+    documents.reachable().await?;
+    proven.push(ProofStep::List);
+    let name = format!(
+        "kubestash-proof-{}",
+        ulid::Ulid::generate().to_string().to_lowercase()
+    );
+    let content = format!("KubeStash proves that this place can be used, and removes this file: {name}\n");
+    documents.put(&name, content.as_str()).await?;
+    proven.push(ProofStep::Write);
+    let read = read_back(&documents, &name, &content).await;
+    if read.is_ok() {
+        proven.push(ProofStep::Read);
+    }
+    // Also after a failed read: nothing is left behind where it can be helped.
+    let deleted = delete(&documents, &name).await;
+    if deleted.is_ok() && read.is_ok() {
+        proven.push(ProofStep::Delete);
+    }
+    read.and(deleted)
+}
+
+async fn read_back(documents: &Documents, name: &str, content: &str) -> Result<(), Failure> {
+    let other = |what: &str| Failure::new(JobCause::Other, format!("{}: {what}", documents.place()));
+    match documents.get(name).await? {
+        Some(bytes) if bytes == content.as_bytes() => {}
+        Some(_) => return Err(other("a file does not read as it was written")),
+        None => return Err(other("a file is not there after it was written")),
+    }
+    let listed = documents.list_directory("").await?;
+    if listed.iter().any(|entry| entry.path == name) {
+        Ok(())
+    } else {
+        Err(other("a file that was written is missing in the listing"))
+    }
+}
+
+async fn delete(documents: &Documents, name: &str) -> Result<(), Failure> {
+    let left = |failure: Failure| {
+        let note = format!(" (the file {name} of this proof stays behind)");
+        Failure::new(failure.cause, failure.message + &note)
+    };
+    documents.delete(name).await.map_err(|e| left(e.into()))?;
+    match documents.get(name).await? {
+        None => Ok(()),
+        Some(_) => Err(left(Failure::new(
+            JobCause::AccessDenied,
+            format!(
+                "{}: a file is still there after it was deleted",
+                documents.place()
+            ),
+        ))),
     }
 }
 

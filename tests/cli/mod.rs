@@ -2,6 +2,8 @@
 //! namespace of its own and compares standard output, standard error and the exit code.
 
 mod backup;
+mod create;
+mod create_pty;
 mod doctor;
 mod general;
 mod install;

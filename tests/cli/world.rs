@@ -127,6 +127,49 @@ impl World {
         self.runtime.block_on(api.get_opt(name)).unwrap().is_some()
     }
 
+    /// Whether an object of that kind and name exists.
+    pub(crate) fn exists_anywhere(&self, object: &Value) -> bool {
+        let text = |pointer: &str| {
+            object
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let kind = kinds::of(text("/apiVersion"), text("/kind")).unwrap();
+        let resource = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk(kind.group, kind.version, kind.kind),
+            kind.plural,
+        );
+        let api: Api<DynamicObject> = match text("/metadata/namespace") {
+            "" => Api::all_with(self.client(), &resource),
+            namespace => Api::namespaced_with(self.client(), namespace, &resource),
+        };
+        self.runtime
+            .block_on(api.get_opt(text("/metadata/name")))
+            .unwrap()
+            .is_some()
+    }
+
+    /// The names of the objects of a kind (`plural` or `plural.group`) in a namespace.
+    pub(crate) fn names(&self, plural: &str, namespace: &str) -> Vec<String> {
+        let kind = kinds::ALL.iter().find(|k| k.is_called(plural)).unwrap();
+        let resource = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk(kind.group, kind.version, kind.kind),
+            kind.plural,
+        );
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client(), namespace, &resource);
+        let found = self
+            .runtime
+            .block_on(api.list(&kube::api::ListParams::default()))
+            .unwrap();
+        found.items.into_iter().filter_map(|o| o.metadata.name).collect()
+    }
+
+    /// A file beside the kubeconfig.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// The operator as a process with the rights of its ServiceAccount, on ports of its own; its log is on stderr.
     pub(crate) fn operator(&self) -> std::process::Child {
         let config = fs::read_to_string(self.dir.path().join("config")).unwrap();

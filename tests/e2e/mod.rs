@@ -1,5 +1,6 @@
 //! The journeys, end to end: the same scenarios in the sandbox and on any cluster. See `stage.rs` for how to choose.
 
+mod create;
 mod faults;
 mod journeys;
 mod scene;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use kubestash::api::config::job_plan::{JobPlan, StorageAction, StoragePlan};
-use kubestash::api::config::job_result::Document;
+use kubestash::api::config::job_result::{Document, ProofStep};
 
 use super::fixture::{Ended, Fixture};
 
@@ -113,4 +113,14 @@ fn a_volume_that_is_not_mounted_is_named() {
         "{:?}",
         ended.result
     );
+}
+
+#[test]
+fn a_storage_is_proven_and_nothing_stays_behind() {
+    let Some(fixture) = Fixture::local() else { return };
+    let ended = act(&fixture, StorageAction::Prove);
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert_eq!(ended.result.proven, ProofStep::ALL);
+    let left: Vec<_> = fs::read_dir(fixture.path("storage")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
 }

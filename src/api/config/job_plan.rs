@@ -345,6 +345,9 @@ pub enum StorageAction {
         /// The directory.
         path: String,
     },
+    /// Prove that the storage can be listed, written, read and deleted from, with one small document that is gone
+    /// afterwards.
+    Prove,
     /// Print documents to standard output, one [`super::job_result::Document`] as a JSON line each: the file itself where
     /// a path names a file, all `.yaml` files directly in it where it names a directory.
     Read {

@@ -103,6 +103,38 @@ pub struct JobResult {
     /// For storage jobs that print documents: how to know that all of them arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<DocumentsSummary>,
+    /// For storage jobs that prove a storage: which steps went well, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proven: Vec<ProofStep>,
+}
+
+/// A step of the proof that a storage can be used, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ProofStep {
+    /// The place answers, accepts the credentials and can be listed.
+    List,
+    /// A document could be written.
+    Write,
+    /// It reads as it was written, and the listing has it.
+    Read,
+    /// It could be deleted, and is gone.
+    Delete,
+}
+
+impl ProofStep {
+    /// Every step, in order.
+    pub const ALL: [ProofStep; 4] = [Self::List, Self::Write, Self::Read, Self::Delete];
+
+    /// What the step does, for sentences: `list`, `write`.
+    #[must_use]
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 /// A Job's result for one repository.

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod completion;
+pub mod create;
 pub mod doctor;
 pub mod install;
 pub mod logs;
@@ -27,6 +28,7 @@ use super::error::{CliError, Exit};
 pub enum Command {
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
+    Create(create::CreateArgs),
     Snapshot(snapshot::SnapshotArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
@@ -51,6 +53,8 @@ impl Command {
             Command::Sandbox(args) => args.ends_by_itself(),
             Command::Backup(args) => args.ends_by_itself(),
             Command::Trigger(_) => true,
+            // Terminals are put in order and short-lived objects removed first.
+            Command::Create(_) => true,
             _ => false,
         }
     }
@@ -63,6 +67,7 @@ impl Command {
 pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::Backup(args) => backup::run(args, context).await,
+        Command::Create(args) => create::run(args, context).await,
         Command::Restore(args) => restore::run(args, context).await,
         Command::Snapshot(args) => snapshot::run(args, context).await,
         Command::Pause(args) => pause::pause(args, context).await,

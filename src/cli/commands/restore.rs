@@ -18,9 +18,10 @@ use crate::output::human;
 
 /// Restore from a Snapshot, the latest by default
 ///
-/// The data goes back to what was backed up, unless --target names something else.
+/// The data goes back to what was backed up, unless --target names something else. Without anything it asks, on a terminal.
 ///
 /// Examples:
+///   kubectl kubestash restore
 ///   kubectl kubestash restore sample-backup --wait
 ///   kubectl kubestash restore bc/sample-backup --snapshot s3-repo-sample-backup-daily-1700000000
 ///   kubectl kubestash restore snapshot/s3-repo-sample-backup-daily-1700000000 --target pvc/other --wait --logs
@@ -30,7 +31,7 @@ use crate::output::human;
 pub struct RestoreArgs {
     /// What to restore from: a BackupConfiguration (NAME or bc/NAME) or a Snapshot (NAME or snapshot/NAME)
     #[arg(value_name = "BACKUPCONFIGURATION|SNAPSHOT")]
-    source: String,
+    source: Option<String>,
     /// The Snapshot of the BackupConfiguration to restore
     #[arg(long, value_name = "NAME", default_value = plan::LATEST)]
     snapshot: String,
@@ -68,7 +69,10 @@ pub struct RestoreArgs {
 /// # Errors
 /// When source, Snapshot, components, target or task do not exist, or the API server refuses.
 pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError> {
-    let source = names::parse(&args.source, &[&kinds::BACKUP_CONFIGURATION, &kinds::SNAPSHOT])?;
+    let Some(source) = &args.source else {
+        return super::create::restore::without_source(context).await;
+    };
+    let source = names::parse(source, &[&kinds::BACKUP_CONFIGURATION, &kinds::SNAPSHOT])?;
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
     let plan = Plan::make(args, cluster, namespace, source).await?;

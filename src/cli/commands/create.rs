@@ -1,0 +1,388 @@
+//! `create`: wizards that also script. What they have in common: where the answers come from, who is asked for the rest,
+//! what is shown before anything is written, and how it is applied.
+
+mod apply;
+pub mod backup;
+mod finish;
+mod prove;
+pub mod restore;
+pub mod retention;
+mod review;
+pub mod storage;
+
+use std::future::Future;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use self::finish::{Wizard, finish};
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cluster::{Cluster, Error, ListOptions, kinds};
+use crate::output::format::Format;
+use crate::output::human;
+use crate::wizard::answers;
+use crate::wizard::found::fetch;
+use crate::wizard::prompter::{Choice, Halt, Nobody, Prompter, Question, choose};
+use crate::wizard::terminal::Terminal;
+use crate::wizard::walk::{Step, Walk};
+
+/// Create storages, retention policies, backups and restores, step by step or by flags
+///
+/// On a terminal they ask for what is missing, explain each choice, and show everything before it is written. In scripts
+/// every answer is a flag or stands in --answers FILE; a missing one is an error that names all of them.
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    #[command(subcommand)]
+    command: CreateCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum CreateCommand {
+    Storage(storage::StorageArgs),
+    Retention(retention::RetentionArgs),
+    Backup(Box<backup::BackupArgs>),
+    Restore(Box<restore::RestoreArgs>),
+}
+
+/// Runs one of the wizards.
+///
+/// # Errors
+/// What the command could not do.
+pub async fn run(args: &CreateArgs, context: &Context) -> Result<Exit, CliError> {
+    listen_for_interrupts();
+    let ended = match &args.command {
+        CreateCommand::Storage(args) => Box::pin(storage::run(args, context)).await,
+        CreateCommand::Retention(args) => Box::pin(retention::run(args, context)).await,
+        CreateCommand::Backup(args) => Box::pin(backup::run(args, context)).await,
+        CreateCommand::Restore(args) => Box::pin(restore::run(args, context)).await,
+    };
+    said(context, ended)
+}
+
+/// Whoever left is told that nothing was changed.
+fn said(context: &Context, ended: Result<Exit, CliError>) -> Result<Exit, CliError> {
+    if ended
+        .as_ref()
+        .is_err_and(|e| e.silent && e.exit == Exit::Interrupted)
+    {
+        context.ui.say("Nothing was changed.");
+    }
+    ended
+}
+
+/// Does a step that an interrupt simply ends.
+async fn or_interrupted<T, E>(step: impl Future<Output = Result<T, E>>) -> Result<T, CliError>
+where
+    CliError: From<E>,
+{
+    tokio::select! {
+        done = step => Ok(done?),
+        _ = tokio::signal::ctrl_c() => Err(left()),
+    }
+}
+
+/// Once somebody listens, Ctrl-C no longer ends the process by itself: the terminal is put in order and what was made for
+/// a short while is removed first.
+fn listen_for_interrupts() {
+    tokio::spawn(async {
+        // Only the registration matters; whoever waits for an interrupt listens on its own.
+        let _ = tokio::signal::ctrl_c().await;
+    });
+}
+
+/// How a wizard is run.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// Take answers from a YAML file whose keys are the names of the flags; - is standard input
+    #[arg(long, value_name = "FILE|-")]
+    answers: Option<String>,
+    /// Ask also where defaults would do
+    #[arg(short, long)]
+    interactive: bool,
+    /// With `client`, print what would be applied; with `server`, let the API server check it too; nothing is stored
+    #[arg(long, value_name = "none|client|server", default_value = "none")]
+    dry_run: DryRun,
+    /// Form of the output: table, json, yaml, name, jsonpath=… or custom-columns=…
+    #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse)]
+    output: Option<Format>,
+    /// Wait until it is ready (a restore: until it has ended)
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, default_value = "5m")]
+    timeout: Duration,
+}
+
+/// Whether anything is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DryRun {
+    /// Apply.
+    None,
+    /// Print only.
+    Client,
+    /// Let the server judge.
+    Server,
+}
+
+impl Common {
+    /// The answers of the file under those of the command line.
+    fn answers<A: Serialize + DeserializeOwned + Default>(&self, flags: &A) -> Result<A, CliError> {
+        let Some(path) = &self.answers else {
+            return Ok(answers::over(flags, &A::default()));
+        };
+        let text = read(path)?;
+        let file = answers::read(&text).map_err(|cause| {
+            CliError::new(Exit::Usage, format!("the answers in {path} cannot be used")).cause(cause)
+        })?;
+        Ok(answers::over(flags, &file))
+    }
+
+    fn format(&self) -> Format {
+        let default = if self.dry_run == DryRun::Client {
+            Format::Yaml
+        } else {
+            Format::Table
+        };
+        self.output.clone().unwrap_or(default)
+    }
+}
+
+/// Reads a file, or standard input for `-`.
+fn read(path: &str) -> Result<String, CliError> {
+    let text = if path == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    text.map_err(|error| CliError::file(path, &error))
+}
+
+/// Whether somebody can be asked: both ends of the conversation are terminals, and this is no CI run.
+pub(crate) fn somebody_there() -> bool {
+    let ci = std::env::var_os("CI").is_some_and(|v| !v.is_empty());
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && !ci
+}
+
+/// A wizard with complete answers: its state, and the person who gave them, where one did.
+struct Filled<S> {
+    state: S,
+    walk: Walk<S>,
+    person: Option<Terminal>,
+}
+
+/// Takes a wizard from its answers to its end.
+///
+/// # Errors
+/// What is missing or refused, and that the person left.
+async fn run_wizard<W: Wizard>(wizard: &W, common: &Common, context: &Context) -> Result<Exit, CliError> {
+    let own = context.namespace().await?;
+    let cluster = context.cluster().await?;
+    // Whoever gave no answer at all has not thought of the namespace either.
+    let ask = somebody_there() && context.flags.namespace.is_none() && !wizard.anything_given();
+    loop {
+        let namespace = if ask {
+            ask_namespace(context, cluster, own).await?
+        } else {
+            None
+        };
+        let chosen = namespace.as_deref().unwrap_or(own);
+        let found = or_interrupted(fetch(
+            cluster,
+            chosen,
+            context.now,
+            wizard.ours(),
+            wizard.builtin(),
+        ))
+        .await?;
+        let state = wizard.begin(Arc::new(found));
+        match fill(wizard, common, context, state)? {
+            Some(filled) => return finish(wizard, common, context, filled).await,
+            None if namespace.is_some() => {}
+            None => return Err(left()),
+        }
+    }
+}
+
+/// Asks for the namespace, where there are several; `None` where there is nothing to choose.
+async fn ask_namespace(context: &Context, cluster: &Cluster, own: &str) -> Result<Option<String>, CliError> {
+    let listed: Result<Vec<Value>, Error> = or_interrupted(async {
+        Ok::<_, CliError>(cluster.list(&kinds::NAMESPACE, &ListOptions::default()).await)
+    })
+    .await?;
+    let mut names: Vec<String> = match listed {
+        Ok(objects) => objects
+            .iter()
+            .map(|o| apply::text(o, "/metadata/name").to_owned())
+            .collect(),
+        // Whoever may not list them works in the one that the context names.
+        Err(Error::Forbidden { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    names.retain(|name| !name.starts_with("kube-"));
+    if names.len() < 2 {
+        return Ok(None);
+    }
+    let choices: Vec<Choice> = names
+        .iter()
+        .map(|name| Choice::new(name, if name == own { "of the current context" } else { "" }))
+        .collect();
+    let question = Question::new(
+        "-n",
+        "Namespace",
+        "Where the application is, and the objects that back it up.",
+    );
+    let mut person = Terminal::new(context.ui.style());
+    match choose(&mut person, &question, &choices, Some(own)) {
+        Ok(name) => Ok(Some(name)),
+        Err(Halt::Failed(message, _)) => Err(CliError::new(Exit::Error, message)),
+        Err(_) => Err(left()),
+    }
+}
+
+/// Goes through the steps: with nobody first, so that a complete set of flags asks nothing; with a person where something
+/// is missing or was asked for. `None`: the person went back before the first question.
+fn fill<W: Wizard>(
+    wizard: &W,
+    common: &Common,
+    context: &Context,
+    state: W::State,
+) -> Result<Option<Filled<W::State>>, CliError> {
+    let mut nobody = Nobody::default();
+    let mut alone = state.clone();
+    let outcome = Walk::default().run(&mut alone, wizard.steps(), &mut nobody);
+    let ask = somebody_there() && (common.interactive || !nobody.missing.is_empty());
+    if !ask {
+        if let Err(Halt::Failed(message, hint)) = outcome {
+            return Err(refused(&message, hint));
+        }
+        if !nobody.missing.is_empty() {
+            return Err(missing(wizard.command(), &nobody));
+        }
+        for (flag, value) in nobody.assumed.iter().filter(|(_, value)| !value.is_empty()) {
+            context.ui.detail(&format!("{flag} {value} (by default)"));
+        }
+        return Ok(Some(Filled {
+            state: alone,
+            walk: Walk::default(),
+            person: None,
+        }));
+    }
+    let mut filled = Filled {
+        state,
+        walk: Walk::default(),
+        person: Some(Terminal::new(context.ui.style())),
+    };
+    Ok(ask_rest(&mut filled, wizard.steps(), context)?.then_some(filled))
+}
+
+/// Asks until everything is answered. What cannot be right is said, and the last question asked again. False: the person
+/// went back before the first question.
+fn ask_rest<S: Clone>(
+    filled: &mut Filled<S>,
+    steps: &[Step<S>],
+    context: &Context,
+) -> Result<bool, CliError> {
+    let Some(person) = filled.person.as_mut() else {
+        return Ok(true);
+    };
+    loop {
+        match filled.walk.run(&mut filled.state, steps, person) {
+            Ok(()) => return Ok(true),
+            Err(Halt::Quit | Halt::Missing) => return Err(left()),
+            Err(Halt::Back) => return Ok(false),
+            Err(Halt::Failed(message, hint)) => {
+                let error = refused(&message, hint);
+                if !filled.walk.back(&mut filled.state) {
+                    return Err(error);
+                }
+                context.ui.error(&error.message, &error.causes, &error.hints);
+                person.say("");
+            }
+        }
+    }
+}
+
+/// The person left; nothing was written.
+fn left() -> CliError {
+    CliError {
+        silent: true,
+        ..CliError::new(Exit::Interrupted, "nothing was changed")
+    }
+}
+
+/// An answer that cannot be right.
+fn refused(message: &str, hint: Option<String>) -> CliError {
+    let exit = if message.contains(" not found") {
+        Exit::NothingMatched
+    } else {
+        Exit::Precondition
+    };
+    // A flag with a wrong value is a mistake of the command line.
+    let exit = if message.starts_with("--") || message.starts_with('"') {
+        Exit::Usage
+    } else {
+        exit
+    };
+    let error = CliError::new(exit, message);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// One error for everything that is missing.
+fn missing(command: &str, nobody: &Nobody) -> CliError {
+    let flags: Vec<&str> = nobody.missing.iter().map(|(flag, _)| flag.as_str()).collect();
+    let mut error = CliError::new(
+        Exit::Usage,
+        format!(
+            "there is no terminal to ask on, and {} missing: {}",
+            is_are(flags.len()),
+            flags.join(", ")
+        ),
+    );
+    for (flag, hint) in &nobody.missing {
+        error = error.cause(format!("{flag}: {hint}"));
+    }
+    error.hint(format!(
+        "`kubectl kubestash create {command} --help` explains every flag; on a terminal the command asks for them"
+    ))
+}
+
+fn is_are(count: usize) -> String {
+    if count == 1 {
+        "one answer is".to_owned()
+    } else {
+        format!("{count} answers are")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_error_names_everything_that_is_missing() {
+        let mut nobody = Nobody::default();
+        nobody.missing = vec![
+            ("--target".into(), "what to back up".into()),
+            ("--storage".into(), "one of a, b".into()),
+        ];
+        let error = missing("backup", &nobody);
+        assert_eq!(error.exit, Exit::Usage);
+        assert_eq!(
+            error.message,
+            "there is no terminal to ask on, and 2 answers are missing: --target, --storage."
+        );
+        assert_eq!(
+            error.causes,
+            ["--target: what to back up", "--storage: one of a, b"]
+        );
+    }
+}

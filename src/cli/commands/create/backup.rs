@@ -1,0 +1,144 @@
+//! `create backup`.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::finish::{Wizard, Written, any, ready};
+use super::{Common, run_wizard};
+use crate::api::core::BackupConfiguration;
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cluster::{Cluster, Kind, kinds};
+use crate::decide::explain;
+use crate::wizard::answers::command_line;
+use crate::wizard::backup::{BackupAnswers, STEPS, State, manifests, new_secret, sessions};
+use crate::wizard::found::Found;
+use crate::wizard::preview;
+use crate::wizard::walk::Step;
+
+/// Create a BackupConfiguration: what is backed up, where to, when, and what is kept
+///
+/// Makes the Secret with the password that encrypts the data where there is none. Whoever loses that password loses the
+/// backups; the command says how to export it.
+///
+/// Examples:
+///   kubectl kubestash create backup
+///   kubectl kubestash create backup app --target deployment/app --storage s3 --schedule '0 3 * * *' --retention keep-week
+///   kubectl kubestash create backup docs --target pvc/documents --schedule @daily --keep-daily 7 --keep-weekly 4 --wait
+///   kubectl kubestash create backup --answers backup.yaml --dry-run=client -o yaml
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct BackupArgs {
+    #[command(flatten)]
+    answers: BackupAnswers,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Asks and creates.
+///
+/// # Errors
+/// What is missing, what the API server refuses.
+pub async fn run(args: &BackupArgs, context: &Context) -> Result<Exit, CliError> {
+    let wizard = Making {
+        answers: args.common.answers(&args.answers)?,
+    };
+    run_wizard(&wizard, &args.common, context).await
+}
+
+/// The command with all of its answers, those of the file included.
+struct Making {
+    answers: BackupAnswers,
+}
+
+impl Wizard for Making {
+    type State = State;
+
+    fn command(&self) -> &'static str {
+        "backup"
+    }
+
+    fn ours(&self) -> &'static [&'static Kind] {
+        &[
+            &kinds::BACKUP_STORAGE,
+            &kinds::RETENTION_POLICY,
+            &kinds::REPOSITORY,
+            &kinds::ADDON,
+            &kinds::BACKUP_CONFIGURATION,
+        ]
+    }
+
+    fn builtin(&self) -> &'static [&'static Kind] {
+        &[
+            &kinds::DEPLOYMENT,
+            &kinds::STATEFUL_SET,
+            &kinds::DAEMON_SET,
+            &kinds::CLAIM,
+            &kinds::SECRET,
+            &kinds::NAMESPACE,
+        ]
+    }
+
+    fn anything_given(&self) -> bool {
+        any(&self.answers)
+    }
+
+    fn begin(&self, found: Arc<Found>) -> State {
+        State::new(self.answers.clone(), found)
+    }
+
+    fn steps(&self) -> &'static [Step<State>] {
+        STEPS
+    }
+
+    fn manifests(&self, state: &State) -> Option<Vec<Value>> {
+        manifests(state)
+    }
+
+    fn command_line(&self, state: &State) -> String {
+        command_line("create backup", &state.found.namespace, &state.answers)
+    }
+
+    async fn after(
+        &self,
+        state: &State,
+        written: &Written<'_>,
+        context: &Context,
+        cluster: &Cluster,
+    ) -> Result<Exit, CliError> {
+        let namespace = state.found.namespace.as_str();
+        if let Some(secret) = new_secret(state) {
+            context.ui.warn(&format!(
+                "Secret {secret} holds the password that encrypts the backups. Whoever loses it loses the data. Keep a copy outside the cluster:\n  \
+                 kubectl get secret {secret} -n {namespace} -o jsonpath='{{.data.RESTIC_PASSWORD}}' | base64 -d"
+            ));
+        }
+        for (session, schedule) in sessions(&state.answers).unwrap_or_default() {
+            if let Ok(told) = preview::schedule(&schedule, context.now) {
+                context.ui.say(&format!("Session {session}: {told}"));
+            }
+        }
+        let name = state.answers.name.as_deref().unwrap_or_default();
+        if let Some(limit) = written.wait {
+            let reason = |object: &Value| {
+                serde_json::from_value::<BackupConfiguration>(object.clone())
+                    .map(|c| explain::not_ready(&c))
+                    .unwrap_or_default()
+            };
+            ready(
+                context,
+                cluster,
+                &kinds::BACKUP_CONFIGURATION,
+                &(namespace, name),
+                limit,
+                reason,
+            )
+            .await?;
+        }
+        context.ui.say(&format!(
+            "The first backup starts as soon as it is Ready: `kubectl kubestash status -n {namespace}`"
+        ));
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,276 @@
+//! From complete answers to objects in the cluster: review, proof, apply, wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::review::{Decision, review};
+use super::{Common, DryRun, Filled, apply, ask_rest, left};
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cluster::{Cluster, Kind};
+use crate::output::human;
+use crate::wizard::answers::given;
+use crate::wizard::found::Found;
+use crate::wizard::prompter::{Choice, Question, choose};
+use crate::wizard::walk::Step;
+
+/// One wizard, as far as its end differs from the others'.
+pub(super) trait Wizard {
+    /// Its state.
+    type State: Clone + 'static;
+    /// The word after `create`.
+    fn command(&self) -> &'static str;
+    /// Kinds of ours that its choices come from.
+    fn ours(&self) -> &'static [&'static Kind];
+    /// Kinds of Kubernetes' own.
+    fn builtin(&self) -> &'static [&'static Kind];
+    /// Whether any answer was given.
+    fn anything_given(&self) -> bool;
+    /// The state before the first question.
+    fn begin(&self, found: Arc<Found>) -> Self::State;
+    /// Its steps.
+    fn steps(&self) -> &'static [Step<Self::State>];
+    /// The objects of complete answers.
+    fn manifests(&self, state: &Self::State) -> Option<Vec<Value>>;
+    /// The command line that gives the same answers.
+    fn command_line(&self, state: &Self::State) -> String;
+    /// Tries what is to be written, before it is.
+    async fn prove(&self, state: &Self::State, context: &Context, cluster: &Cluster) -> Result<(), CliError> {
+        let _ = (state, context, cluster);
+        Ok(())
+    }
+    /// Says what matters once it is written, and waits where that was asked for.
+    async fn after(
+        &self,
+        state: &Self::State,
+        written: &Written<'_>,
+        context: &Context,
+        cluster: &Cluster,
+    ) -> Result<Exit, CliError>;
+}
+
+/// What was written, and whether to wait for it.
+pub(super) struct Written<'w> {
+    /// The objects as the server has them, without the values of Secrets.
+    pub(super) objects: &'w [Value],
+    /// The bound, where there is something to wait for.
+    pub(super) wait: Option<Duration>,
+}
+
+/// Takes a wizard to its end.
+pub(super) async fn finish<W: Wizard>(
+    wizard: &W,
+    common: &Common,
+    context: &Context,
+    mut filled: Filled<W::State>,
+) -> Result<Exit, CliError> {
+    loop {
+        let objects = wizard
+            .manifests(&filled.state)
+            .ok_or_else(|| CliError::new(Exit::Error, "the answers are not complete"))?;
+        if filled.person.is_some() {
+            let line = wizard.command_line(&filled.state);
+            context.ui.say(&format!(
+                "\n{}\n  {}",
+                context.ui.style().strong("The same without questions"),
+                context.ui.style().code(&line)
+            ));
+        }
+        if common.dry_run != DryRun::None {
+            return dry(common, context, &objects).await;
+        }
+        let cluster = context.cluster().await?;
+        let Some(mut person) = filled.person.take() else {
+            wizard.prove(&filled.state, context, cluster).await?;
+            return write(wizard, common, context, &filled, &objects, false).await;
+        };
+        let decision = review(context, cluster, &mut person, objects).await?;
+        filled.person = Some(person);
+        match decision {
+            Decision::Quit => return Err(left()),
+            Decision::Saved => return Ok(Exit::Ok),
+            Decision::Back => go_back(wizard, context, &mut filled)?,
+            Decision::Apply(objects) => match proven(wizard, context, cluster, &mut filled).await? {
+                Proven::Write => return write(wizard, common, context, &filled, &objects, true).await,
+                Proven::Back => go_back(wizard, context, &mut filled)?,
+            },
+        }
+    }
+}
+
+fn go_back<W: Wizard>(wizard: &W, context: &Context, filled: &mut Filled<W::State>) -> Result<(), CliError> {
+    if !filled.walk.back(&mut filled.state) {
+        return Err(left());
+    }
+    if ask_rest(filled, wizard.steps(), context)? {
+        Ok(())
+    } else {
+        Err(left())
+    }
+}
+
+enum Proven {
+    Write,
+    Back,
+}
+
+/// Proves until it is well, or the person decides otherwise.
+async fn proven<W: Wizard>(
+    wizard: &W,
+    context: &Context,
+    cluster: &Cluster,
+    filled: &mut Filled<W::State>,
+) -> Result<Proven, CliError> {
+    loop {
+        let Err(error) = wizard.prove(&filled.state, context, cluster).await else {
+            return Ok(Proven::Write);
+        };
+        if error.exit == Exit::Interrupted {
+            return Err(error);
+        }
+        context.ui.error(&error.message, &error.causes, &error.hints);
+        let Some(person) = filled.person.as_mut() else {
+            return Err(error);
+        };
+        let choices = [
+            Choice::new("change the answers", ""),
+            Choice::new("try again", "once it is mended"),
+            Choice::new("apply all the same", "it will not be Ready until it is mended"),
+            Choice::new("quit", "change nothing"),
+        ];
+        let question = Question::new("", "What now", "Nothing has been written yet.");
+        match choose(person, &question, &choices, None).as_deref() {
+            Ok("change the answers") | Err(crate::wizard::prompter::Halt::Back) => return Ok(Proven::Back),
+            Ok("try again") => {}
+            Ok("apply all the same") => return Ok(Proven::Write),
+            _ => return Err(left()),
+        }
+    }
+}
+
+async fn dry(common: &Common, context: &Context, objects: &[Value]) -> Result<Exit, CliError> {
+    let format = common.format();
+    if common.dry_run == DryRun::Client {
+        if objects.iter().any(|o| apply::text(o, "/kind") == "Secret") && !format.is_table() {
+            context
+                .ui
+                .warn("the output holds the values of a Secret: keep it out of logs and repositories");
+        }
+        apply::print(context, &format, objects.to_vec())?;
+        return Ok(Exit::Ok);
+    }
+    let cluster = context.cluster().await?;
+    apply::all(context, cluster, objects, &format, true).await?;
+    Ok(Exit::Ok)
+}
+
+async fn write<W: Wizard>(
+    wizard: &W,
+    common: &Common,
+    context: &Context,
+    filled: &Filled<W::State>,
+    objects: &[Value],
+    person: bool,
+) -> Result<Exit, CliError> {
+    let cluster = context.cluster().await?;
+    let format = common.format();
+    let done = apply::all(context, cluster, objects, &format, false).await?;
+    let written = Written {
+        objects: &done,
+        wait: (common.wait || person).then_some(common.timeout),
+    };
+    wizard.after(&filled.state, &written, context, cluster).await
+}
+
+/// Waits until `status.phase` of an object is Ready.
+///
+/// # Errors
+/// [`Exit::TimedOut`] with the reason that the object gives, [`Exit::Failed`] for an object that is invalid.
+pub(super) async fn ready(
+    context: &Context,
+    cluster: &Cluster,
+    kind: &'static Kind,
+    name: &(&str, &str),
+    limit: Duration,
+    reason: impl Fn(&Value) -> String,
+) -> Result<(), CliError> {
+    let (namespace, name) = *name;
+    let progress = context.ui.progress();
+    progress.step(&format!("waiting until {} {name} is Ready", kind.kind));
+    let mut last = Value::Null;
+    let watched = async {
+        let mut changes = crate::cluster::watch::object(cluster, kind, namespace, name);
+        while let Some(change) = changes.recv().await {
+            let Some(object) = change? else { continue };
+            match object.pointer("/status/phase").and_then(Value::as_str) {
+                Some("Ready") => return Ok(true),
+                Some("Invalid") => {
+                    last = object;
+                    return Ok(false);
+                }
+                _ => {
+                    let why = reason(&object);
+                    if !why.is_empty() {
+                        progress.tick(&format!("waiting until {} {name} is Ready: {why}", kind.kind));
+                    }
+                    last = object;
+                }
+            }
+        }
+        Err(CliError::new(
+            Exit::Error,
+            format!("{} {name} can no longer be watched", kind.kind),
+        ))
+    };
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(limit, watched) => ended,
+        _ = tokio::signal::ctrl_c() => {
+            return Err(CliError::new(Exit::Interrupted, format!("{} {name} was written and is not Ready yet", kind.kind))
+                .hint("`kubectl kubestash status` shows how it goes on"));
+        }
+    };
+    drop(progress);
+    let late = || {
+        let limit = human::go_duration(limit);
+        CliError::new(
+            Exit::TimedOut,
+            format!("{} {name} was not Ready within {limit}", kind.kind),
+        )
+    };
+    match ended {
+        Ok(Ok(true)) => {
+            let done = context
+                .ui
+                .style()
+                .good(&format!("{} {name} is Ready.", kind.kind));
+            context.ui.say(&done);
+            Ok(())
+        }
+        Ok(Ok(false)) => Err(
+            CliError::new(Exit::Failed, format!("{} {name} is not valid", kind.kind)).cause(reason(&last)),
+        ),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(late().cause(reason(&last)).hint(format!(
+            "`kubectl kubestash status -n {namespace}` shows how it goes on"
+        ))),
+    }
+}
+
+/// The message of the first condition of an object that is False.
+pub(super) fn condition(object: &Value) -> String {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    let broken = conditions
+        .into_iter()
+        .flatten()
+        .find(|c| c.get("status").and_then(Value::as_str) == Some("False"));
+    broken
+        .map(|c| apply::text(c, "/message").to_owned())
+        .unwrap_or_default()
+}
+
+/// Whether any answer was given at all.
+pub(super) fn any<A: serde::Serialize>(answers: &A) -> bool {
+    !given(answers).is_empty()
+}

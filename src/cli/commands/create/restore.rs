@@ -1,0 +1,185 @@
+//! `create restore`, which is also what `restore` without arguments opens.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::finish::{Wizard, Written, any};
+use super::{Common, run_wizard};
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::{follow, report};
+use crate::cluster::{Cluster, Kind, kinds};
+use crate::output::format::Format;
+use crate::output::human;
+use crate::wizard::answers::command_line;
+use crate::wizard::found::Found;
+use crate::wizard::restore::{RestoreAnswers, STEPS, State, manifests};
+use crate::wizard::walk::Step;
+
+/// Create a RestoreSession: which Snapshot goes back, and into what
+///
+/// Without --snapshot the newest that succeeded is restored, without --target into what was backed up. The manifest can be
+/// stored with --dry-run=client -o yaml, to be applied when it is needed.
+///
+/// Examples:
+///   kubectl kubestash create restore
+///   kubectl kubestash create restore --repo app --wait
+///   kubectl kubestash create restore back --repo app --snapshot app-daily-1700000000 --target deployment/copy --target-namespace test
+///   kubectl kubestash create restore --repo app --components dump-pod-0 --dry-run=client -o yaml > restore.yaml
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    answers: RestoreAnswers,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl RestoreArgs {
+    /// Nothing given: everything is asked.
+    fn wizard() -> Self {
+        RestoreArgs {
+            answers: RestoreAnswers::default(),
+            common: Common {
+                answers: None,
+                interactive: true,
+                dry_run: super::DryRun::None,
+                output: None,
+                wait: true,
+                timeout: std::time::Duration::from_secs(1800),
+            },
+        }
+    }
+}
+
+/// `restore` without a source: the wizard on a terminal, an error elsewhere.
+///
+/// # Errors
+/// As [`run`]; a usage error where nobody can be asked.
+pub(crate) async fn without_source(context: &Context) -> Result<Exit, CliError> {
+    if !super::somebody_there() {
+        return Err(CliError::usage("there is no terminal to ask on, and what to restore from is missing: BACKUPCONFIGURATION or SNAPSHOT")
+            .hint("`kubectl kubestash snapshot list` lists what there is to restore"));
+    }
+    super::listen_for_interrupts();
+    let ended = Box::pin(run(&RestoreArgs::wizard(), context)).await;
+    super::said(context, ended)
+}
+
+/// Asks and creates.
+///
+/// # Errors
+/// What is missing, what the API server refuses, and how the restore ended.
+pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError> {
+    let wizard = Making {
+        args,
+        answers: args.common.answers(&args.answers)?,
+    };
+    run_wizard(&wizard, &args.common, context).await
+}
+
+/// The command with all of its answers, those of the file included.
+struct Making<'a> {
+    args: &'a RestoreArgs,
+    answers: RestoreAnswers,
+}
+
+impl Wizard for Making<'_> {
+    type State = State;
+
+    fn command(&self) -> &'static str {
+        "restore"
+    }
+
+    fn ours(&self) -> &'static [&'static Kind] {
+        &[
+            &kinds::REPOSITORY,
+            &kinds::SNAPSHOT,
+            &kinds::ADDON,
+            &kinds::BACKUP_CONFIGURATION,
+        ]
+    }
+
+    fn builtin(&self) -> &'static [&'static Kind] {
+        &[
+            &kinds::DEPLOYMENT,
+            &kinds::STATEFUL_SET,
+            &kinds::DAEMON_SET,
+            &kinds::CLAIM,
+            &kinds::NAMESPACE,
+        ]
+    }
+
+    fn anything_given(&self) -> bool {
+        any(&self.answers)
+    }
+
+    fn begin(&self, found: Arc<Found>) -> State {
+        State::new(self.answers.clone(), found)
+    }
+
+    fn steps(&self) -> &'static [Step<State>] {
+        STEPS
+    }
+
+    fn manifests(&self, state: &State) -> Option<Vec<Value>> {
+        manifests(state)
+    }
+
+    fn command_line(&self, state: &State) -> String {
+        let mut answers = state.answers.clone();
+        // The name holds the moment; the next restore gets one of its own.
+        if self.answers.name.is_none() {
+            answers.name = None;
+        }
+        command_line("create restore", &state.found.namespace, &answers)
+    }
+
+    async fn after(
+        &self,
+        state: &State,
+        written: &Written<'_>,
+        context: &Context,
+        cluster: &Cluster,
+    ) -> Result<Exit, CliError> {
+        let namespace = state.found.namespace.as_str();
+        let name = state.answers.name.as_deref().unwrap_or_default();
+        let more = format!("`kubectl kubestash logs restoresession/{name} -f -n {namespace}` follows it");
+        let Some(limit) = written.wait else {
+            context.ui.say(&format!("The restore has begun: {more}"));
+            return Ok(Exit::Ok);
+        };
+        let progress = context.ui.progress();
+        let followed = tokio::select! {
+            followed = tokio::time::timeout(limit, follow::restore(cluster, namespace, name, Some(&progress))) => followed,
+            _ = tokio::signal::ctrl_c() => {
+                return Err(CliError::new(Exit::Interrupted, format!("{name} goes on")).hint(more));
+            }
+        };
+        drop(progress);
+        let Ok(outcome) = followed else {
+            let limit = human::go_duration(limit);
+            let late = format!("{name} did not end within {limit}, and goes on");
+            return Err(CliError::new(Exit::TimedOut, late).hint(more));
+        };
+        // What was written stands on standard output already; the end is talk, unless it is a table.
+        let format = self.args.common.format();
+        if format.is_table() {
+            let outcomes = [outcome?];
+            return report::ended(
+                context,
+                cluster,
+                namespace,
+                &kinds::RESTORE_SESSION,
+                &Format::Table,
+                &outcomes,
+            )
+            .await;
+        }
+        let outcome = outcome?;
+        context.ui.say(&format!("{name}: {}", outcome.phase));
+        report::explain(context, namespace, &outcome);
+        Ok(outcome.exit())
+    }
+}

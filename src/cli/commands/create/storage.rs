@@ -1,0 +1,197 @@
+//! `create storage`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::Value;
+
+use super::finish::{Wizard, Written, any, condition, ready};
+use super::prove::{Proof, prove};
+use super::{Common, run_wizard};
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cluster::{Cluster, Error, Kind, kinds};
+use crate::output::human;
+use crate::wizard::answers::command_line;
+use crate::wizard::credentials;
+use crate::wizard::found::Found;
+use crate::wizard::storage::{Outside, STEPS, State, StorageAnswers, manifests};
+use crate::wizard::walk::Step;
+
+/// Create a BackupStorage and the Secret with its credentials
+///
+/// Before anything is written a short Job proves in the cluster that the storage can be listed, written, read and deleted
+/// from. Credentials come from --from-env, --from-file, a prompt without echo, or a Secret that exists; never from the
+/// command line.
+///
+/// Examples:
+///   kubectl kubestash create storage
+///   kubectl kubestash create storage s3 --provider s3 --bucket backups --region eu-central-1 --from-env
+///   kubectl kubestash create storage minio --endpoint http://minio.minio.svc:9000 --bucket backups --from-file keys.env --wait
+///   kubectl kubestash create storage nas --nfs nas.example.com:/exports/backups --dry-run=client -o yaml
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct StorageArgs {
+    #[command(flatten)]
+    answers: StorageAnswers,
+    #[command(flatten)]
+    common: Common,
+    /// Do not prove first that the storage can be used
+    #[arg(long)]
+    skip_check: bool,
+    /// How long the proof may take
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, default_value = "2m", hide_short_help = true)]
+    check_timeout: Duration,
+    /// Image of the proof's Job; the operator's by default
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        default_value = "",
+        hide_default_value = true,
+        hide_short_help = true
+    )]
+    image: String,
+}
+
+/// Asks, proves and creates.
+///
+/// # Errors
+/// What is missing, what cannot be used, what the API server refuses.
+pub async fn run(args: &StorageArgs, context: &Context) -> Result<Exit, CliError> {
+    let wizard = Making {
+        args,
+        answers: args.common.answers(&args.answers)?,
+    };
+    run_wizard(&wizard, &args.common, context).await
+}
+
+/// The command with all of its answers, those of the file included.
+struct Making<'a> {
+    args: &'a StorageArgs,
+    answers: StorageAnswers,
+}
+
+fn outside() -> Outside {
+    let file = |path: &str| super::read(path).map_err(|e| format!("{} {}", e.message, e.causes.join(" ")));
+    Outside {
+        environment: Arc::new(move |provider| {
+            let variable = |name: &str| std::env::var(name).ok();
+            credentials::from_environment(provider, &variable, &|path| std::fs::read_to_string(path).ok())
+        }),
+        file: Arc::new(file),
+    }
+}
+
+impl Wizard for Making<'_> {
+    type State = State;
+
+    fn command(&self) -> &'static str {
+        "storage"
+    }
+
+    fn ours(&self) -> &'static [&'static Kind] {
+        &[&kinds::BACKUP_STORAGE]
+    }
+
+    fn builtin(&self) -> &'static [&'static Kind] {
+        &[&kinds::SECRET, &kinds::CLAIM, &kinds::SERVICE, &kinds::NAMESPACE]
+    }
+
+    fn anything_given(&self) -> bool {
+        any(&self.answers)
+    }
+
+    fn begin(&self, found: Arc<Found>) -> State {
+        State::new(self.answers.clone(), found, outside())
+    }
+
+    fn steps(&self) -> &'static [Step<State>] {
+        STEPS
+    }
+
+    fn manifests(&self, state: &State) -> Option<Vec<Value>> {
+        manifests(state)
+    }
+
+    fn command_line(&self, state: &State) -> String {
+        let mut answers = state.answers.clone();
+        if !state.values.is_empty() && answers.from_file.is_none() {
+            answers.from_env = true;
+        }
+        command_line("create storage", &state.found.namespace, &answers)
+    }
+
+    async fn prove(&self, state: &State, context: &Context, cluster: &Cluster) -> Result<(), CliError> {
+        if self.args.skip_check {
+            return Ok(());
+        }
+        let Some(objects) = manifests(state) else {
+            return Ok(());
+        };
+        let of_kind = |kind: &str| {
+            objects
+                .iter()
+                .find(|o| o.get("kind").and_then(Value::as_str) == Some(kind))
+        };
+        let Some(storage) = of_kind("BackupStorage") else {
+            return Ok(());
+        };
+        let secret = match (of_kind("Secret"), state.secret()) {
+            (Some(new), _) => serde_json::from_value(new.clone()).ok(),
+            (None, Some(name)) => Some(existing(cluster, &state.found.namespace, &name).await?),
+            (None, None) => None,
+        };
+        let proof = Proof {
+            storage,
+            secret,
+            image: &self.args.image,
+            limit: self.args.check_timeout,
+        };
+        prove(context, cluster, &proof).await
+    }
+
+    async fn after(
+        &self,
+        _: &State,
+        written: &Written<'_>,
+        context: &Context,
+        cluster: &Cluster,
+    ) -> Result<Exit, CliError> {
+        let Some(storage) = written.objects.last() else {
+            return Ok(Exit::Ok);
+        };
+        let field = |pointer: &str| super::apply::text(storage, pointer).to_owned();
+        let (namespace, name) = (field("/metadata/namespace"), field("/metadata/name"));
+        if let Some(limit) = written.wait {
+            ready(
+                context,
+                cluster,
+                &kinds::BACKUP_STORAGE,
+                &(&namespace, &name),
+                limit,
+                condition,
+            )
+            .await?;
+        }
+        context.ui.say(&format!(
+            "Next: `kubectl kubestash create backup --storage {name} -n {namespace}`"
+        ));
+        Ok(Exit::Ok)
+    }
+}
+
+/// The Secret that exists: its values are copied into the proof's own Secret, which is gone afterwards.
+async fn existing(cluster: &Cluster, namespace: &str, name: &str) -> Result<Secret, CliError> {
+    match cluster.get(&kinds::SECRET, Some(namespace), name).await {
+        Ok(secret) => Ok(secret),
+        Err(error @ Error::NotFound { .. }) => Err(CliError {
+            exit: Exit::Precondition,
+            ..CliError::from(error)
+        }
+        .hint("give its values with --from-env or --from-file to have it made")),
+        Err(error) => Err(CliError::from(error)
+            .cause(format!("while Secret {name} was read for the proof"))
+            .hint("`--skip-check` goes without the proof")),
+    }
+}

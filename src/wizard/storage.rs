@@ -1,0 +1,512 @@
+//! The wizard for a BackupStorage and the Secret with its credentials.
+//!
+//! Values of Secrets are never answers: they come from the environment, a file, standard input or a prompt without echo,
+//! and live beside the answers, so that neither the command line that is printed nor an answers file can hold one.
+
+mod place;
+
+use std::fmt;
+use std::sync::Arc;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::credentials::{self, AUTHORITY, Values};
+use super::found::Found;
+use super::names;
+use super::prompter::{Choice, Prompter, Question, Reply, choose, fail, fail_with};
+use super::retention::admitted;
+use super::usage;
+use super::walk::Step;
+use crate::api::storage::Provider;
+use crate::cluster::kinds;
+
+/// The answers for a BackupStorage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[command(next_help_heading = "Answers")]
+pub struct StorageAnswers {
+    /// Name of the BackupStorage; after its provider by default
+    #[arg(value_name = "NAME", help_heading = None)]
+    pub name: Option<String>,
+    /// What kind of storage: s3 (also MinIO, Ceph and the like), gcs, azure or local
+    #[arg(long, value_name = "s3|gcs|azure|local")]
+    pub provider: Option<String>,
+    /// Bucket, for s3 and gcs
+    #[arg(long, value_name = "BUCKET")]
+    pub bucket: Option<String>,
+    /// Address of the S3 server; Amazon's by default
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Region of the bucket, for s3
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Directory in the bucket or container
+    #[arg(long, value_name = "PATH")]
+    pub prefix: Option<String>,
+    /// Do not check the S3 server's certificate
+    #[arg(long, conflicts_with = "ca_file")]
+    pub insecure_tls: bool,
+    /// File with the certificate of the S3 server's authority; it goes into the Secret
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// Storage account, for azure
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// Container, for azure
+    #[arg(long, value_name = "CONTAINER")]
+    pub container: Option<String>,
+    /// PersistentVolumeClaim that holds the backups, for local
+    #[arg(long, value_name = "NAME")]
+    pub pvc: Option<String>,
+    /// NFS export that holds the backups, for local
+    #[arg(long, value_name = "SERVER:/PATH", conflicts_with = "pvc")]
+    pub nfs: Option<String>,
+    /// Directory of the node that holds the backups, for local; for trying only
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["pvc", "nfs"])]
+    pub host_path: Option<String>,
+    /// Where the Jobs mount a local storage
+    #[arg(long, value_name = "PATH")]
+    pub mount_path: Option<String>,
+    /// Directory in the volume, for local
+    #[arg(long, value_name = "PATH")]
+    pub sub_path: Option<String>,
+    /// User that the Jobs of a local storage run as; 0 by default
+    #[arg(long, value_name = "UID", value_parser = clap::value_parser!(i64).range(0..))]
+    pub run_as_user: Option<i64>,
+    /// Secret with the credentials; made when --from-env or --from-file is given
+    #[arg(long, value_name = "NAME")]
+    pub secret: Option<String>,
+    /// Take the credentials from this process's environment (AWS_ACCESS_KEY_ID, …)
+    #[arg(long, conflicts_with = "from_file")]
+    pub from_env: bool,
+    /// Take the credentials from a file: KEY=VALUE lines, an AWS credentials file, a Google JSON key; - is standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub from_file: Option<String>,
+    /// Use no Secret: the identity of the cloud's pods or nodes counts
+    #[arg(long, conflicts_with_all = ["secret", "from_env", "from_file"])]
+    pub no_secret: bool,
+    /// Who may use it: same, all, or labels of namespaces such as team=a
+    #[arg(long, value_name = "same|all|LABELS")]
+    pub allow: Option<String>,
+    /// Use it where a BackupConfiguration names no storage
+    #[arg(long)]
+    pub default: bool,
+    /// What happens to the data when the BackupStorage is deleted: Delete keeps it, WipeOut removes it
+    #[arg(long, value_name = "Delete|WipeOut")]
+    pub deletion_policy: Option<String>,
+}
+
+type Read<T> = Arc<dyn Fn(T) -> Result<Values, String>>;
+
+/// What the wizard reads outside the cluster.
+#[derive(Clone)]
+pub struct Outside {
+    /// Credentials in the environment.
+    pub environment: Read<Provider>,
+    /// A text file.
+    pub file: Arc<dyn Fn(&str) -> Result<String, String>>,
+}
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outside")
+    }
+}
+
+/// A wizard on its way.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// The answers.
+    pub answers: StorageAnswers,
+    /// What the cluster has.
+    pub found: Arc<Found>,
+    /// The credentials that were given; empty where a Secret exists or none is needed.
+    pub values: Values,
+    outside: Outside,
+    server_asked: bool,
+    tls_asked: bool,
+    typing: bool,
+    default_asked: bool,
+}
+
+impl State {
+    /// A wizard with the answers that are there already.
+    pub fn new(answers: StorageAnswers, found: Arc<Found>, outside: Outside) -> Self {
+        State {
+            answers,
+            found,
+            values: Values::default(),
+            outside,
+            server_asked: false,
+            tls_asked: false,
+            typing: false,
+            default_asked: false,
+        }
+    }
+
+    /// The provider, where it is known.
+    pub fn provider(&self) -> Option<Provider> {
+        let word = self.answers.provider.as_deref()?;
+        Provider::ALL.into_iter().find(|p| p.as_str() == word)
+    }
+
+    /// The Secret that holds, or will hold, the credentials.
+    pub fn secret(&self) -> Option<String> {
+        if self.answers.no_secret || matches!(self.provider(), None | Some(Provider::Local)) {
+            return None;
+        }
+        let name = self.answers.name.as_deref().unwrap_or_default();
+        Some(
+            self.answers
+                .secret
+                .clone()
+                .unwrap_or_else(|| format!("{name}-credentials")),
+        )
+    }
+}
+
+/// The steps in order.
+pub const STEPS: &[Step<State>] = &[
+    provider,
+    place::server,
+    place::bucket,
+    place::account,
+    place::container,
+    place::region,
+    place::prefix,
+    place::tls,
+    place::volume,
+    credentials_step,
+    name,
+    allow,
+    default,
+    check,
+];
+
+fn provider(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
+    let answers = &mut state.answers;
+    if let Some(word) = &answers.provider {
+        if Provider::ALL.iter().any(|p| p.as_str() == word) {
+            return Ok(());
+        }
+        return fail(format!("--provider {word} is none of s3, gcs, azure, local"));
+    }
+    // Flags that only one provider has say which it is.
+    let local = answers.pvc.is_some() || answers.nfs.is_some() || answers.host_path.is_some();
+    let azure = answers.account.is_some() || answers.container.is_some();
+    let s3 = answers.endpoint.is_some() || answers.region.is_some();
+    let inferred = [(local, "local"), (azure, "azure"), (s3, "s3")];
+    if let Some((_, word)) = inferred.into_iter().find(|(is, _)| *is) {
+        answers.provider = Some(word.to_owned());
+        return Ok(());
+    }
+    let choices = [
+        Choice::new(
+            "s3",
+            "Amazon S3, MinIO, Ceph, Wasabi, R2 and everything else that speaks S3",
+        ),
+        Choice::new("gcs", "Google Cloud Storage"),
+        Choice::new("azure", "Azure Blob Storage"),
+        Choice::new("local", "a volume: a claim, NFS, or a directory of a node"),
+    ];
+    let question = Question::new(
+        "--provider",
+        "Where shall the backups be kept",
+        "Everything is encrypted before it leaves the cluster.",
+    )
+    .must()
+    .need("s3, gcs, azure or local; each has flags of its own");
+    answers.provider = Some(choose(prompter, &question, &choices, Some("s3"))?);
+    Ok(())
+}
+
+fn credentials_step(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
+    let answers = &state.answers;
+    let given =
+        answers.no_secret || answers.from_env || answers.from_file.is_some() || answers.secret.is_some();
+    let provider = match state.provider() {
+        Some(Provider::Local) => return Ok(()),
+        // Without a provider only a script gets here, which is to learn of everything that is missing at once.
+        None if given => return Ok(()),
+        None => Provider::S3,
+        Some(provider) => provider,
+    };
+    if state.typing {
+        return typed(state, provider, prompter);
+    }
+    if state.answers.no_secret || !state.values.is_empty() {
+        return Ok(());
+    }
+    if state.answers.from_env {
+        let read = state.outside.environment.clone();
+        state.values = read(provider).or_else(fail)?;
+        return Ok(());
+    }
+    if let Some(path) = state.answers.from_file.clone() {
+        let text = (state.outside.file)(&path).or_else(fail)?;
+        state.values = credentials::from_text(provider, &text).or_else(|e| fail(format!("{path}: {e}")))?;
+        return Ok(());
+    }
+    if let Some(name) = state.answers.secret.clone() {
+        return existing(state, provider, &name, prompter);
+    }
+    ask_credentials(state, provider, prompter)
+}
+
+/// A Secret that was named, without values for it: it must be there with its keys, or they are asked for.
+fn existing(state: &mut State, provider: Provider, name: &str, prompter: &mut dyn Prompter) -> Reply<()> {
+    if !state.found.read(&kinds::SECRET) {
+        return Ok(());
+    }
+    let known = state.found.secrets.iter().find(|s| s.name == name);
+    let lacks: Vec<&str> = credentials::required(provider)
+        .iter()
+        .map(|(key, _)| *key)
+        .filter(|key| known.is_none_or(|s| !s.keys.iter().any(|k| k == key)))
+        .collect();
+    match (known, lacks.is_empty()) {
+        (Some(_), true) => Ok(()),
+        (Some(_), false) => fail_with(
+            format!(
+                "Secret {name} in namespace {} lacks {}",
+                state.found.namespace,
+                lacks.join(" and ")
+            ),
+            format!(
+                "`kubectl edit secret {name} -n {}` adds it",
+                state.found.namespace
+            ),
+        ),
+        (None, _) => {
+            let question = Question::new(
+                "--from-env",
+                format!("Secret {name} does not exist; type its credentials now"),
+                "",
+            )
+            .must()
+            .need(format!(
+                "the credentials for Secret {name}, which does not exist: --from-env or --from-file FILE"
+            ));
+            if !prompter.confirm(&question, true)? {
+                return Err(super::prompter::Halt::Back);
+            }
+            state.typing = true;
+            Ok(())
+        }
+    }
+}
+
+fn ask_credentials(state: &mut State, provider: Provider, prompter: &mut dyn Prompter) -> Reply<()> {
+    const TYPE: &str = "type them";
+    const ENVIRONMENT: &str = "from the environment";
+    const IDENTITY: &str = "none";
+    let needed: Vec<&str> = credentials::required(provider)
+        .iter()
+        .map(|(key, _)| *key)
+        .collect();
+    let fitting = state
+        .found
+        .secrets
+        .iter()
+        .filter(|s| needed.iter().all(|key| s.keys.iter().any(|k| k == key)));
+    let mut choices: Vec<Choice> = fitting
+        .map(|s| {
+            Choice::new(
+                format!("secret/{}", s.name),
+                "exists, with the keys that are needed",
+            )
+        })
+        .collect();
+    let environment = (state.outside.environment)(provider).ok();
+    if environment.is_some() {
+        choices.push(Choice::new(
+            ENVIRONMENT,
+            format!("{} of this shell", needed.join(", ")),
+        ));
+    }
+    choices.push(Choice::new(TYPE, "without echo, into a new Secret"));
+    choices.push(Choice::new(
+        IDENTITY,
+        "the cloud's own identity of pods or nodes (IRSA, workload identity)",
+    ));
+    let first = choices.first().map(|c| c.value.clone());
+    let question = Question::new(
+        "--secret",
+        "Credentials",
+        "They must be allowed to list, read, write and delete in the bucket. They go into a Secret and nowhere else.",
+    )
+    .must()
+    .need("the credentials: --secret NAME of one that exists, --from-env, --from-file FILE, or --no-secret");
+    let chosen = choose(prompter, &question, &choices, first.as_deref())?;
+    match chosen.as_str() {
+        TYPE => state.typing = true,
+        IDENTITY => state.answers.no_secret = true,
+        ENVIRONMENT => {
+            state.answers.from_env = true;
+            state.values = environment.unwrap_or_default();
+        }
+        secret => state.answers.secret = secret.strip_prefix("secret/").map(ToOwned::to_owned),
+    }
+    Ok(())
+}
+
+/// Asks for one value after the other, without echo.
+fn typed(state: &mut State, provider: Provider, prompter: &mut dyn Prompter) -> Reply<()> {
+    let next = credentials::required(provider)
+        .iter()
+        .find(|(key, _)| !state.values.has(key));
+    let Some((key, what)) = next else {
+        state.typing = false;
+        return Ok(());
+    };
+    if provider == Provider::Gcs {
+        let question = Question::new(
+            "--from-file",
+            "File with the JSON key",
+            "As the Google console downloads it.",
+        );
+        let read = state.outside.file.clone();
+        let path = prompter.text(&question, None, &|path| {
+            let text = read(path)?;
+            credentials::from_text(Provider::Gcs, &text)
+                .map(|_| String::new())
+                .map_err(|_| format!("{path} is no JSON key of a service account"))
+        })?;
+        state.values = read(&path)
+            .and_then(|text| credentials::from_text(Provider::Gcs, &text))
+            .or_else(fail)?;
+        state.answers.from_file = Some(path);
+        return Ok(());
+    }
+    let question = Question::new("--from-env", *what, format!("{key}; not shown while you type."));
+    let value = prompter.hidden(&question)?;
+    if value.trim().is_empty() {
+        prompter.say("  It cannot be empty.");
+    }
+    state.values.put(key, value.trim().to_owned());
+    Ok(())
+}
+
+fn name(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
+    if let Some(name) = &state.answers.name {
+        return names::check(name).or_else(fail);
+    }
+    let Some(provider) = state.provider() else {
+        return Ok(());
+    };
+    let found = state.found.clone();
+    let taken = |name: &str| {
+        found.storages.iter().any(|s| {
+            s.metadata.name.as_deref() == Some(name)
+                && s.metadata.namespace.as_deref() == Some(found.namespace.as_str())
+        })
+    };
+    let default = names::free(&format!("{provider}-storage"), taken);
+    let question = Question::new("NAME", "Name of the BackupStorage", "");
+    let name = prompter.text(&question, Some(&default), &|text| {
+        names::check(text)?;
+        Ok(if taken(text) {
+            "It exists already and will be changed.".to_owned()
+        } else {
+            String::new()
+        })
+    })?;
+    state.answers.name = Some(name);
+    Ok(())
+}
+
+fn allow(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
+    match &state.answers.allow {
+        Some(word) => usage::policy(word).map(|_| ()).or_else(fail),
+        None => {
+            state.answers.allow = Some(usage::ask("storage", &state.found.namespace, prompter)?);
+            Ok(())
+        }
+    }
+}
+
+fn default(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
+    let taken =
+        state.found.storages.iter().any(|s| {
+            s.spec.default && s.metadata.namespace.as_deref() == Some(state.found.namespace.as_str())
+        });
+    if state.answers.default || state.default_asked || taken {
+        return Ok(());
+    }
+    let question = Question::new(
+        "--default",
+        "Make it the default storage",
+        "BackupConfigurations that name no storage then use this one.",
+    );
+    state.answers.default = prompter.confirm(&question, false)?;
+    state.default_asked = true;
+    Ok(())
+}
+
+fn check(state: &mut State, _: &mut dyn Prompter) -> Reply<()> {
+    if let Some(policy) = state.answers.deletion_policy.as_deref()
+        && !["Delete", "WipeOut"].contains(&policy)
+    {
+        return fail(format!(
+            "--deletion-policy {policy} is neither Delete nor WipeOut"
+        ));
+    }
+    if let Some(path) = state.answers.ca_file.clone() {
+        let text = (state.outside.file)(&path).or_else(fail)?;
+        if !text.contains("-----BEGIN CERTIFICATE-----") {
+            return fail(format!("{path} holds no PEM certificate"));
+        }
+        if state.values.is_empty() && state.provider().is_some() {
+            return fail_with(
+                "--ca-file goes into a new Secret, and this storage has none",
+                format!(
+                    "put the certificate into your Secret as {AUTHORITY}, or give --from-env or --from-file"
+                ),
+            );
+        }
+        state.values.put(AUTHORITY, text);
+    }
+    match manifests(state) {
+        Some(objects) => admitted(&state.found, &objects),
+        None => Ok(()),
+    }
+}
+
+/// The Secret (where values were given) and the BackupStorage; `None` while essential answers are missing.
+pub fn manifests(state: &State) -> Option<Vec<Value>> {
+    let namespace = &state.found.namespace;
+    let name = state.answers.name.as_deref()?;
+    let secret = state.secret();
+    let mut objects = Vec::new();
+    if let (Some(secret), false) = (&secret, state.values.is_empty()) {
+        objects.push(json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": secret, "namespace": namespace},
+            "type": "Opaque",
+            "data": state.values.data(),
+        }));
+    }
+    let mut spec = json!({"storage": place::backend(state, secret.as_deref())?});
+    let allow = state.answers.allow.as_deref().unwrap_or("same");
+    spec["usagePolicy"] = usage::policy(allow).ok()?;
+    if state.answers.default {
+        spec["default"] = json!(true);
+    }
+    spec["deletionPolicy"] = json!(state.answers.deletion_policy.as_deref().unwrap_or("Delete"));
+    if state.provider() == Some(Provider::Local) {
+        let user = state.answers.run_as_user.unwrap_or(0);
+        spec["runtimeSettings"] = json!({"pod": {"securityContext": {"runAsUser": user}}});
+    }
+    objects.push(json!({
+        "apiVersion": kinds::BACKUP_STORAGE.api_version(),
+        "kind": kinds::BACKUP_STORAGE.kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }));
+    Some(objects)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! What there is to back up in a namespace: workloads with their volumes, and claims, with what a person needs to tell
+//! them apart.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::cluster::{Kind, kinds};
+use crate::output::human;
+
+/// The kinds that can be backed up and restored into.
+pub const KINDS: [&Kind; 4] = [
+    &kinds::DEPLOYMENT,
+    &kinds::STATEFUL_SET,
+    &kinds::DAEMON_SET,
+    &kinds::CLAIM,
+];
+
+/// Where a workload has data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Path in the containers.
+    pub path: String,
+    /// What is mounted: `5Gi`, `hostPath /var/lib/x`.
+    pub what: String,
+}
+
+/// Something to back up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// Its name.
+    pub name: String,
+    /// Where a workload has data; empty for claims.
+    pub mounts: Vec<Mount>,
+    /// One line about it.
+    pub detail: String,
+    /// The user that its containers run as, where that is set.
+    pub user: Option<i64>,
+}
+
+impl Target {
+    /// `pvc/NAME` and the like, as the flags take it.
+    pub fn word(&self) -> String {
+        format!("{}/{}", word(self.kind), self.name)
+    }
+
+    /// Whether there is data in it.
+    pub fn has_data(&self) -> bool {
+        self.kind == &kinds::CLAIM || !self.mounts.is_empty()
+    }
+}
+
+/// The word for a kind in flags.
+pub fn word(kind: &Kind) -> String {
+    if *kind == kinds::CLAIM {
+        "pvc".to_owned()
+    } else {
+        kind.kind.to_lowercase()
+    }
+}
+
+fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn items<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// Everything that can be backed up, workloads with data first.
+pub fn all(claims: &[Value], workloads: &[(&'static Kind, Vec<Value>)]) -> Vec<Target> {
+    let sizes: BTreeMap<&str, &str> = claims
+        .iter()
+        .map(|claim| (text(claim, "/metadata/name"), size(claim)))
+        .collect();
+    let mut found = Vec::new();
+    // Claim to the workload that uses it, with the user it runs as.
+    let mut users: BTreeMap<String, (String, Option<i64>)> = BTreeMap::new();
+    for (kind, objects) in workloads {
+        for object in objects {
+            let target = workload(kind, object, &sizes);
+            for claim in claims_of(kind, object, &sizes) {
+                users.entry(claim).or_insert((target.word(), target.user));
+            }
+            found.push(target);
+        }
+    }
+    for object in claims {
+        found.push(claim(object, &users));
+    }
+    found.sort_by_key(|target| !target.has_data());
+    found
+}
+
+fn size(claim: &Value) -> &str {
+    match text(claim, "/status/capacity/storage") {
+        "" => text(claim, "/spec/resources/requests/storage"),
+        size => size,
+    }
+}
+
+fn claim(object: &Value, users: &BTreeMap<String, (String, Option<i64>)>) -> Target {
+    let name = text(object, "/metadata/name").to_owned();
+    let modes: Vec<&str> = items(object, "/spec/accessModes")
+        .filter_map(Value::as_str)
+        .collect();
+    let mut parts = vec![
+        size(object).to_owned(),
+        modes.join("+"),
+        text(object, "/status/phase").to_owned(),
+    ];
+    let user = users.get(&name);
+    if let Some((by, _)) = user {
+        parts.push(format!("used by {by}"));
+    }
+    parts.retain(|part| !part.is_empty());
+    Target {
+        kind: &kinds::CLAIM,
+        name,
+        mounts: Vec::new(),
+        detail: parts.join(" · "),
+        user: user.and_then(|(_, user)| *user),
+    }
+}
+
+fn workload(kind: &'static Kind, object: &Value, sizes: &BTreeMap<&str, &str>) -> Target {
+    let mounts = mounts(object, sizes);
+    let pods = object.pointer("/spec/replicas").and_then(Value::as_u64);
+    let nodes = object
+        .pointer("/status/desiredNumberScheduled")
+        .and_then(Value::as_u64);
+    let count = |number: u64, noun: &str| human::counted(usize::try_from(number).unwrap_or(0), noun);
+    let mut parts = Vec::new();
+    if let Some(pods) = pods {
+        parts.push(count(pods, "pod"));
+    } else if let Some(nodes) = nodes {
+        parts.push(count(nodes, "node"));
+    }
+    parts.extend(
+        mounts
+            .iter()
+            .map(|mount| format!("{} ({})", mount.path, mount.what)),
+    );
+    if mounts.is_empty() {
+        parts.push("no volume with data".to_owned());
+    }
+    let spec = "/spec/template/spec";
+    let user = object
+        .pointer(&format!("{spec}/securityContext/runAsUser"))
+        .and_then(Value::as_i64)
+        .or_else(|| {
+            items(object, &format!("{spec}/containers"))
+                .find_map(|c| c.pointer("/securityContext/runAsUser").and_then(Value::as_i64))
+        });
+    Target {
+        kind,
+        name: text(object, "/metadata/name").to_owned(),
+        mounts,
+        detail: parts.join(" · "),
+        user,
+    }
+}
+
+/// Mounts of volumes that outlive their pods, each path once.
+fn mounts(object: &Value, sizes: &BTreeMap<&str, &str>) -> Vec<Mount> {
+    let mut found: Vec<Mount> = Vec::new();
+    for container in items(object, "/spec/template/spec/containers") {
+        for mount in items(container, "/volumeMounts") {
+            let path = text(mount, "/mountPath");
+            if let Some(what) = volume(object, text(mount, "/name"), sizes)
+                && !found.iter().any(|known| known.path == path)
+            {
+                found.push(Mount {
+                    path: path.to_owned(),
+                    what,
+                });
+            }
+        }
+    }
+    found
+}
+
+/// What a volume of the pod template is; nothing where it holds no data of its own.
+fn volume(object: &Value, name: &str, sizes: &BTreeMap<&str, &str>) -> Option<String> {
+    if let Some(template) =
+        items(object, "/spec/volumeClaimTemplates").find(|t| text(t, "/metadata/name") == name)
+    {
+        return Some(format!(
+            "{} each",
+            text(template, "/spec/resources/requests/storage")
+        ));
+    }
+    let volume = items(object, "/spec/template/spec/volumes").find(|v| text(v, "/name") == name)?;
+    if let Some(claim) = volume
+        .pointer("/persistentVolumeClaim/claimName")
+        .and_then(Value::as_str)
+    {
+        return Some(match sizes.get(claim) {
+            Some(size) => format!("{claim}, {size}"),
+            None => claim.to_owned(),
+        });
+    }
+    if let Some(path) = volume.pointer("/hostPath/path").and_then(Value::as_str) {
+        return Some(format!("hostPath {path}"));
+    }
+    if let Some(server) = volume.pointer("/nfs/server").and_then(Value::as_str) {
+        return Some(format!("nfs {server}:{}", text(volume, "/nfs/path")));
+    }
+    volume
+        .get("csi")
+        .map(|csi| format!("csi {}", text(csi, "/driver")))
+}
+
+/// The claims that a workload uses.
+fn claims_of(kind: &Kind, object: &Value, sizes: &BTreeMap<&str, &str>) -> Vec<String> {
+    let mut claims: Vec<String> = items(object, "/spec/template/spec/volumes")
+        .filter_map(|v| {
+            v.pointer("/persistentVolumeClaim/claimName")
+                .and_then(Value::as_str)
+        })
+        .map(ToOwned::to_owned)
+        .collect();
+    if *kind == kinds::STATEFUL_SET {
+        for template in items(object, "/spec/volumeClaimTemplates") {
+            let prefix = format!(
+                "{}-{}-",
+                text(template, "/metadata/name"),
+                text(object, "/metadata/name")
+            );
+            claims.extend(
+                sizes
+                    .keys()
+                    .filter(|name| {
+                        name.strip_prefix(&prefix)
+                            .is_some_and(|n| n.parse::<u32>().is_ok())
+                    })
+                    .map(|name| (*name).to_owned()),
+            );
+        }
+    }
+    claims
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    pub(crate) fn shop() -> Vec<Target> {
+        let claims = [
+            json!({"metadata": {"name": "documents"}, "spec": {"accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}}}, "status": {"phase": "Bound"}}),
+            json!({"metadata": {"name": "data-db-0"}, "spec": {"accessModes": ["ReadWriteOnce"]},
+                "status": {"phase": "Bound", "capacity": {"storage": "2Gi"}}}),
+        ];
+        let set = json!({"metadata": {"name": "db"}, "spec": {"replicas": 1,
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "2Gi"}}}}],
+            "template": {"spec": {"securityContext": {"runAsUser": 999}, "containers": [{"volumeMounts": [
+                {"name": "data", "mountPath": "/var/lib/db"}, {"name": "config", "mountPath": "/etc/db"}]}],
+                "volumes": [{"name": "config", "configMap": {"name": "c"}}]}}}});
+        let web = json!({"metadata": {"name": "web"}, "spec": {"replicas": 2, "template": {"spec": {"containers": [{}]}}}});
+        all(
+            &claims,
+            &[(&kinds::DEPLOYMENT, vec![web]), (&kinds::STATEFUL_SET, vec![set])],
+        )
+    }
+
+    #[test]
+    fn targets_tell_their_volumes_sizes_and_users() {
+        let rows: Vec<String> = shop()
+            .iter()
+            .map(|t| format!("{}: {} {:?}", t.word(), t.detail, t.user))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                "statefulset/db: 1 pod · /var/lib/db (2Gi each) Some(999)",
+                "pvc/documents: 1Gi · ReadWriteOnce · Bound None",
+                "pvc/data-db-0: 2Gi · ReadWriteOnce · Bound · used by statefulset/db Some(999)",
+                "deployment/web: 2 pods · no volume with data None",
+            ]
+        );
+    }
+}

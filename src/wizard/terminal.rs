@@ -1,0 +1,407 @@
+//! A person at a terminal. Questions go to standard error, so that standard output stays data.
+//!
+//! Each question shows its line of explanation and its choices while it is open, and shrinks to one line when it is
+//! answered. Escape goes back a step, Ctrl-C leaves; both also while text is typed, which is why lines are edited here
+//! and only lists are left to the library.
+
+use std::io;
+
+use dialoguer::console::{Key, Term, measure_text_width, truncate_str};
+use dialoguer::theme::ColorfulTheme;
+use dialoguer::{FuzzySelect, MultiSelect, Select};
+
+use super::prompter::{Check, Choice, Halt, Prompter, Question, Reply};
+use crate::output::style::Style;
+
+/// Lists longer than this can be searched by typing.
+const SEARCHED: usize = 10;
+
+/// A person at a terminal.
+pub struct Terminal {
+    term: Term,
+    style: Style,
+}
+
+impl Terminal {
+    /// The terminal behind standard error.
+    pub fn new(style: Style) -> Self {
+        Terminal {
+            term: Term::stderr(),
+            style,
+        }
+    }
+
+    fn theme(&self) -> ColorfulTheme {
+        let mut theme = ColorfulTheme::default();
+        let mark = |text: &str| dialoguer::console::style(text.to_owned()).for_stderr();
+        theme.prompt_prefix = mark("?").cyan();
+        theme.active_item_prefix = mark("›").cyan();
+        theme.checked_item_prefix = mark("◉").cyan();
+        theme.unchecked_item_prefix = mark("○");
+        theme.prompt_suffix = mark("");
+        theme
+    }
+
+    fn width(&self) -> usize {
+        usize::from(self.term.size().1).clamp(40, 120)
+    }
+
+    /// Shows the question and its explanation; answers with the number of lines that they take.
+    fn open(&self, question: &Question, how: &str) -> Reply<usize> {
+        let how = if how.is_empty() {
+            String::new()
+        } else {
+            self.style.faint(&format!("  {how}"))
+        };
+        let title = format!(
+            "{} {}{how}",
+            self.style.code("?"),
+            self.style.strong(&question.title)
+        );
+        let mut lines = vec![title];
+        let why = wrap(&question.why, self.width() - 4);
+        lines.extend(why.iter().map(|line| format!("  {}", self.style.faint(line))));
+        for line in &lines {
+            self.term.write_line(line).map_err(|e| failed(&e))?;
+        }
+        Ok(lines.len())
+    }
+
+    /// Replaces the open question by one line with its answer.
+    fn close(&self, question: &Question, lines: usize, answer: &str) -> Reply<()> {
+        let room = self
+            .width()
+            .saturating_sub(measure_text_width(&question.title) + 5)
+            .max(10);
+        let shown = truncate_str(answer, room, "…");
+        let line = format!(
+            "{} {}  {}",
+            self.style.good("✓"),
+            question.title,
+            self.style.code(&shown)
+        );
+        self.term
+            .clear_last_lines(lines)
+            .and_then(|()| self.term.write_line(&line))
+            .map_err(|e| failed(&e))
+    }
+
+    /// Removes an open question that was left without an answer.
+    fn leave(&self, lines: usize, halt: Halt) -> Halt {
+        // The terminal may be gone; then there is nothing to tidy.
+        let _ = self.term.show_cursor();
+        let _ = self.term.clear_last_lines(lines);
+        halt
+    }
+
+    fn rows(&self, choices: &[Choice]) -> Vec<String> {
+        let widest = choices
+            .iter()
+            .map(|c| measure_text_width(&c.value))
+            .max()
+            .unwrap_or(0);
+        let room = self.width() - 4;
+        choices
+            .iter()
+            .map(|choice| {
+                let gap = widest - measure_text_width(&choice.value) + 2;
+                let row = if choice.detail.is_empty() {
+                    choice.value.clone()
+                } else {
+                    format!("{}{}{}", choice.value, " ".repeat(gap), choice.detail)
+                };
+                truncate_str(&row, room, "…").into_owned()
+            })
+            .collect()
+    }
+
+    /// Reads a line; `None` is Escape.
+    fn line(&self, prompt: &str, default: Option<&str>, hidden: bool) -> io::Result<Option<String>> {
+        let _silent = Silent::new();
+        let mut typed: Vec<char> = Vec::new();
+        let mut at = 0;
+        loop {
+            self.draw(prompt, default, &typed, at, hidden)?;
+            match self.term.read_key()? {
+                Key::Enter => {
+                    self.term.clear_line()?;
+                    return Ok(Some(typed.into_iter().collect()));
+                }
+                Key::Escape => {
+                    self.term.clear_line()?;
+                    return Ok(None);
+                }
+                Key::CtrlC => return Err(io::ErrorKind::Interrupted.into()),
+                // Ctrl-D on an empty line is the end of the input.
+                Key::Char('\u{4}') if typed.is_empty() => return Err(io::ErrorKind::Interrupted.into()),
+                Key::Char('\u{15}') => {
+                    typed.clear();
+                    at = 0;
+                }
+                Key::Char(c) if !c.is_control() => {
+                    typed.insert(at, c);
+                    at += 1;
+                }
+                Key::Backspace if at > 0 => {
+                    at -= 1;
+                    typed.remove(at);
+                }
+                Key::Del if at < typed.len() => {
+                    typed.remove(at);
+                }
+                Key::ArrowLeft => at = at.saturating_sub(1),
+                Key::ArrowRight => at = (at + 1).min(typed.len()),
+                Key::Home => at = 0,
+                Key::End => at = typed.len(),
+                _ => {}
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn hidden_line(&self) -> io::Result<Option<String>> {
+        self.line(&self.style.code(TYPED), None, true)
+    }
+
+    /// Where the terminal's echo cannot be turned off between two keys, the whole line is read at once; an empty one goes
+    /// back.
+    #[cfg(not(target_os = "linux"))]
+    fn hidden_line(&self) -> io::Result<Option<String>> {
+        self.term.write_str(&format!("{} ", self.style.code(TYPED)))?;
+        let typed = self.term.read_secure_line()?;
+        self.term.clear_last_lines(1)?;
+        Ok(Some(typed).filter(|t| !t.is_empty()))
+    }
+
+    fn draw(
+        &self,
+        prompt: &str,
+        default: Option<&str>,
+        typed: &[char],
+        at: usize,
+        hidden: bool,
+    ) -> io::Result<()> {
+        let head = measure_text_width(prompt) + 1;
+        let room = self.width().saturating_sub(head + 2).max(8);
+        // A long line scrolls under its prompt.
+        let from = at.saturating_sub(room);
+        let seen: String = if hidden {
+            "•".repeat(typed.len().min(room))
+        } else {
+            typed.iter().skip(from).take(room).collect()
+        };
+        let ghost = match default {
+            Some(default) if typed.is_empty() => self.style.faint(&truncate_str(default, room, "…")),
+            _ => String::new(),
+        };
+        self.term.clear_line()?;
+        self.term.write_str(&format!("{prompt} {seen}{ghost}"))?;
+        let shown = if typed.is_empty() {
+            measure_text_width(&ghost)
+        } else {
+            measure_text_width(&seen).saturating_sub(at - from)
+        };
+        if shown > 0 {
+            self.term.move_cursor_left(shown)?;
+        }
+        self.term.flush()
+    }
+
+    /// Turns the end of a library's prompt into a reply.
+    fn outcome<T>(&self, lines: usize, answer: Result<Option<T>, dialoguer::Error>) -> Reply<T> {
+        match answer {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(self.leave(lines, Halt::Back)),
+            Err(dialoguer::Error::IO(error)) => Err(self.leave(lines, failed(&error))),
+        }
+    }
+}
+
+/// Keeps the terminal from showing what arrives between two keys that are read, such as the rest of a pasted secret.
+#[cfg(target_os = "linux")]
+struct Silent(Option<nix::sys::termios::Termios>);
+
+#[cfg(target_os = "linux")]
+impl Silent {
+    fn new() -> Self {
+        use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+        let before = tcgetattr(io::stdin()).ok();
+        if let Some(before) = &before {
+            let mut silent = before.clone();
+            silent.local_flags.remove(LocalFlags::ECHO);
+            // A terminal that does not take it is read all the same.
+            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &silent);
+        }
+        Silent(before)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Silent {
+    fn drop(&mut self) {
+        use nix::sys::termios::{SetArg, tcsetattr};
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, before);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+struct Silent;
+
+#[cfg(not(target_os = "linux"))]
+impl Silent {
+    fn new() -> Self {
+        Silent
+    }
+}
+
+/// Ctrl-C arrives as an interrupted read.
+fn failed(error: &io::Error) -> Halt {
+    match error.kind() {
+        io::ErrorKind::Interrupted | io::ErrorKind::NotConnected | io::ErrorKind::UnexpectedEof => Halt::Quit,
+        _ => Halt::Failed(format!("the terminal cannot be used: {error}"), None),
+    }
+}
+
+/// Words in lines of at most `width` columns; no lines for an empty text.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in paragraph.split_whitespace() {
+            if !line.is_empty() && measure_text_width(&line) + 1 + measure_text_width(word) > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// What stands before what is typed.
+const TYPED: &str = "›";
+
+impl Prompter for Terminal {
+    fn select(&mut self, question: &Question, choices: &[Choice], default: Option<usize>) -> Reply<usize> {
+        let rows = self.rows(choices);
+        let theme = self.theme();
+        let searched = rows.len() > SEARCHED;
+        let lines = self.open(question, if searched { "(type to search)" } else { "" })?;
+        let answer = if searched {
+            FuzzySelect::with_theme(&theme)
+                .with_prompt("")
+                .items(&rows)
+                .default(default.unwrap_or(0))
+                .max_length(SEARCHED)
+                .report(false)
+                .interact_on_opt(&self.term)
+        } else {
+            Select::with_theme(&theme)
+                .items(&rows)
+                .default(default.unwrap_or(0))
+                .report(false)
+                .interact_on_opt(&self.term)
+        };
+        let index = self.outcome(lines, answer)?;
+        self.close(
+            question,
+            lines,
+            choices.get(index).map_or("", |c| c.value.as_str()),
+        )?;
+        Ok(index)
+    }
+
+    fn several(&mut self, question: &Question, choices: &[Choice], chosen: &[bool]) -> Reply<Vec<usize>> {
+        let lines = self.open(question, "(space marks, enter goes on)")?;
+        let rows = self.rows(choices);
+        let theme = self.theme();
+        let answer = MultiSelect::with_theme(&theme)
+            .items(&rows)
+            .defaults(chosen)
+            .max_length(SEARCHED)
+            .report(false)
+            .interact_on_opt(&self.term);
+        let indices = self.outcome(lines, answer)?;
+        let names: Vec<&str> = indices
+            .iter()
+            .filter_map(|i| choices.get(*i))
+            .map(|c| c.value.as_str())
+            .collect();
+        let shown = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        self.close(question, lines, &shown)?;
+        Ok(indices)
+    }
+
+    fn text(&mut self, question: &Question, default: Option<&str>, check: Check<'_>) -> Reply<String> {
+        let mut lines = self.open(question, "")?;
+        let prompt = self.style.code(TYPED);
+        loop {
+            let typed = match self.line(&prompt, default, false) {
+                Ok(Some(typed)) => typed,
+                Ok(None) => return Err(self.leave(lines, Halt::Back)),
+                Err(error) => return Err(self.leave(lines, failed(&error))),
+            };
+            let value = match default {
+                Some(default) if typed.trim().is_empty() => default.to_owned(),
+                _ => typed.trim().to_owned(),
+            };
+            match check(&value) {
+                Ok(meaning) => {
+                    self.close(question, lines, if value.is_empty() { "none" } else { &value })?;
+                    for line in meaning.lines() {
+                        self.say(&format!("  {}", self.style.faint(line)));
+                    }
+                    return Ok(value);
+                }
+                Err(wrong) => {
+                    for line in wrap(&wrong, self.width() - 4) {
+                        self.say(&format!("  {}", self.style.bad(&line)));
+                        lines += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    fn hidden(&mut self, question: &Question) -> Reply<String> {
+        let lines = self.open(question, "")?;
+        match self.hidden_line() {
+            Ok(Some(typed)) => {
+                self.close(question, lines, "(not shown)")?;
+                Ok(typed)
+            }
+            Ok(None) => Err(self.leave(lines, Halt::Back)),
+            Err(error) => Err(self.leave(lines, failed(&error))),
+        }
+    }
+
+    fn confirm(&mut self, question: &Question, default: bool) -> Reply<bool> {
+        let choices = [Choice::new("yes", ""), Choice::new("no", "")];
+        Ok(self.select(question, &choices, Some(usize::from(!default)))? == 0)
+    }
+
+    fn say(&mut self, text: &str) {
+        // Nobody is left to tell when the terminal is gone; the next question finds out.
+        let _ = self.term.write_line(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_wrapped_and_nothing_takes_no_line() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert!(wrap("", 10).is_empty());
+    }
+}
