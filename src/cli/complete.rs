@@ -1,6 +1,8 @@
 //! Completion: of the shell's own kind, and of kubectl's (`kubectl kubestash <TAB>` runs
 //! `kubectl_complete-kubestash WORDS…` and wants cobra's protocol: one `value<TAB>description` a line, then `:4`).
 
+mod live;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -15,7 +17,7 @@ const NO_FILES: &str = ":4";
 /// Answers a shell that asks through the variable COMPLETE, and then ends the process; otherwise does nothing.
 pub fn answer_shell() {
     // Under its own name: a script for `kubectl kubestash` would take over kubectl's own completion.
-    CompleteEnv::with_factory(|| super::definition().bin_name("kubectl-kubestash"))
+    CompleteEnv::with_factory(|| live::attach(super::definition()).bin_name("kubectl-kubestash"))
         .bin("kubectl-kubestash")
         .complete();
 }
@@ -43,7 +45,7 @@ fn candidates(args: Vec<OsString>) -> Vec<String> {
         words.push(OsString::new());
     }
     let index = words.len() - 1;
-    let found = complete(&mut super::definition(), words, index, None).unwrap_or_default();
+    let found = complete(&mut live::attach(super::definition()), words, index, None).unwrap_or_default();
     found
         .into_iter()
         .filter(|c| !c.is_hide_set())

@@ -41,7 +41,10 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Look and understand",
         &["status", "why", "logs", "validate", "doctor"],
     ),
-    ("Set up", &["install", "sandbox", "completion", "version"]),
+    (
+        "Set up",
+        &["install", "uninstall", "sandbox", "completion", "version"],
+    ),
 ];
 
 /// KubeStash's own commands, for hands and scripts that know them: named on the first screen, explained by their help.

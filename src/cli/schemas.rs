@@ -116,6 +116,7 @@ pub const ALL: &[Published] = &[
     objects("snapshot-list", "The Snapshots.", &[&kinds::SNAPSHOT]),
     view::<commands::snapshot::show::SnapshotView>(),
     view::<commands::status::StatusView>(),
+    view::<commands::uninstall::UninstallView>(),
     view::<commands::why::WhyView>(),
     objects("trigger", MADE, &[&kinds::BACKUP_SESSION]),
 ];

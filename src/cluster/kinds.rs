@@ -122,6 +122,10 @@ pub const DAEMON_SET: Kind = builtin("apps", "v1", "DaemonSet", "daemonsets", tr
 pub const EVENT: Kind = builtin("", "v1", "Event", "events", true);
 /// Job.
 pub const JOB: Kind = builtin("batch", "v1", "Job", "jobs", true);
+/// CronJob.
+pub const CRON_JOB: Kind = builtin("batch", "v1", "CronJob", "cronjobs", true);
+/// Lease.
+pub const LEASE: Kind = builtin("coordination.k8s.io", "v1", "Lease", "leases", true);
 /// ClusterRole.
 pub const CLUSTER_ROLE: Kind = builtin(
     "rbac.authorization.k8s.io",
@@ -200,6 +204,8 @@ pub const ALL: &[Kind] = &[
     DAEMON_SET,
     EVENT,
     JOB,
+    CRON_JOB,
+    LEASE,
     CLUSTER_ROLE,
     CLUSTER_ROLE_BINDING,
     ROLE,

@@ -227,7 +227,7 @@ fn task(wanted: &Wanted<'_>, retention: bool) -> TaskContainer {
 }
 
 /// The pod's half of `runtimeSettings` in the shape of a Job's template.
-pub(super) fn template(settings: &RuntimeSettings) -> PodTemplateSpec {
+fn template(settings: &RuntimeSettings) -> PodTemplateSpec {
     let pod = settings.pod.clone().unwrap_or_default();
     PodTemplateSpec {
         metadata: Some(ObjectMetadata {

@@ -27,8 +27,6 @@ pub enum Task {
     Retention,
     /// Work on the documents of a storage that only a Job can mount
     Storage,
-    /// Carry out the action of a hook
-    Hook,
 }
 
 impl Task {
@@ -42,7 +40,6 @@ impl Task {
             Self::PvcRestore(_) => "pvc-restore",
             Self::Retention => "retention",
             Self::Storage => "storage",
-            Self::Hook => "hook",
         }
     }
 }

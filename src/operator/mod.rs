@@ -20,7 +20,6 @@ pub mod context;
 pub mod error;
 pub mod events;
 pub mod executor;
-pub mod hooks;
 pub mod leader;
 mod listen;
 pub mod lookup;
@@ -29,7 +28,6 @@ pub mod object_metrics;
 pub mod probes;
 pub mod repository;
 pub mod restore_session;
-pub mod session;
 pub mod signals;
 pub mod snapshot;
 pub mod storage_access;
@@ -41,8 +39,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, Client, runtime::conditions};
+use kube::Client;
 
 pub use self::{context::Context, error::Error};
 
@@ -51,6 +48,9 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// The longest the operator waits at its start for the custom resources to be served.
 const CRDS_WITHIN: Duration = Duration::from_secs(300);
+/// The pauses between two looks grow from the first to the longest.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// The custom resources that must be served before any controller starts.
 const CRDS: &[&str] = &[
@@ -228,24 +228,43 @@ async fn overdue(ctx: &Context) {
     tracing::warn!("reconciles did not end in time and are dropped; they resume at the next start");
 }
 
-/// Waits until every custom resource the controllers use is served.
+/// Waits until every custom resource the controllers use is served. Discovery says so to everybody, in a few kilobytes;
+/// the definitions themselves are megabytes that would stay in this process's memory.
 async fn crds_served(client: &Client) -> anyhow::Result<()> {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let each = CRDS.iter().map(|name| {
-        let api = api.clone();
-        async move {
-            kube::runtime::wait::await_condition(api, name, conditions::is_crd_established())
-                .await
-                .with_context(|| format!("waiting for the custom resource {name}"))
+    let deadline = tokio::time::Instant::now() + CRDS_WITHIN;
+    let mut pause = FIRST_LOOK;
+    loop {
+        let missing = match unserved(client).await {
+            Ok(missing) if missing.is_empty() => return Ok(()),
+            Ok(missing) => format!("not served: {}", missing.join(", ")),
+            Err(error) => error.to_string(),
+        };
+        anyhow::ensure!(
+            tokio::time::Instant::now() < deadline,
+            "the custom resources are not served after {CRDS_WITHIN:?} ({missing}): run `kubectl kubestash install`"
+        );
+        tracing::debug!(missing, "waiting for the custom resources");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_LOOK);
+    }
+}
+
+/// The custom resources that discovery does not show.
+async fn unserved(client: &Client) -> Result<Vec<&'static str>, kube::Error> {
+    let groups: std::collections::BTreeSet<&str> =
+        CRDS.iter().filter_map(|c| Some(c.split_once('.')?.1)).collect();
+    let mut served = std::collections::BTreeSet::new();
+    for group in groups {
+        match client
+            .list_api_group_resources(&format!("{group}/v1alpha1"))
+            .await
+        {
+            Ok(list) => served.extend(list.resources.into_iter().map(|r| format!("{}.{group}", r.name))),
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(error),
         }
-    });
-    let all = futures::future::try_join_all(each);
-    tokio::time::timeout(CRDS_WITHIN, all).await.map_err(|_| {
-        anyhow::anyhow!(
-            "the custom resources are not served after {CRDS_WITHIN:?}: run `kubectl kubestash install`"
-        )
-    })??;
-    Ok(())
+    }
+    Ok(CRDS.iter().copied().filter(|c| !served.contains(*c)).collect())
 }
 
 /// Ends at the first SIGTERM or SIGINT.

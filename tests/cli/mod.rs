@@ -2,6 +2,7 @@
 //! namespace of its own and compares standard output, standard error and the exit code.
 
 mod backup;
+mod completion;
 mod create;
 mod create_pty;
 mod doctor;
@@ -13,6 +14,7 @@ mod run;
 mod shapes;
 mod snapshot;
 mod status;
+mod uninstall;
 mod validate;
 mod why;
 mod world;

@@ -82,6 +82,11 @@ impl World {
         World { dir, runtime, server }
     }
 
+    /// The file with the cluster's address and the administrator's token.
+    pub(crate) fn kubeconfig(&self) -> std::path::PathBuf {
+        self.dir.path().join("config")
+    }
+
     pub(crate) fn client(&self) -> Client {
         let _runtime = self.runtime.enter();
         self.server.client(Identity::Admin)

@@ -2,7 +2,6 @@
 
 mod backups;
 mod counting;
-mod hooks;
 mod interrupted;
 mod quiet;
 mod restores;

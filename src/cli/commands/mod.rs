@@ -12,6 +12,7 @@ pub mod sandbox;
 pub mod snapshot;
 pub mod status;
 pub mod trigger;
+pub mod uninstall;
 pub mod validate;
 pub mod version;
 pub mod why;
@@ -39,6 +40,7 @@ pub enum Command {
     Validate(validate::ValidateArgs),
     Install(install::InstallArgs),
     Doctor(doctor::DoctorArgs),
+    Uninstall(uninstall::UninstallArgs),
     Sandbox(sandbox::SandboxArgs),
     #[command(display_order = 90)]
     Completion(completion::CompletionArgs),
@@ -79,6 +81,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Validate(args) => validate::run(args, context).await,
         Command::Install(args) => install::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Uninstall(args) => uninstall::run(args, context).await,
         Command::Sandbox(args) => sandbox::run(args, context).await,
         Command::Completion(args) => completion::run(args, context),
         Command::Version(args) => version::run(args, context).await,

@@ -8,9 +8,9 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
 use super::{
-    Run, Step, claim,
+    claim,
     fetch::{self, Needs},
-    hooks,
+    status::Run,
 };
 use crate::{
     api::{
@@ -41,7 +41,7 @@ struct Parts {
 }
 
 /// Takes the session to the point where its Jobs exist, or to the condition that says why they cannot.
-pub(super) async fn execute(run: &mut Run) -> Result<Step, Error> {
+pub(super) async fn execute(run: &mut Run) -> Result<(), Error> {
     let namespace = run.namespace();
     let configuration = fetch::configuration(&run.ctx, &run.session).await?;
     let config = configuration
@@ -60,7 +60,7 @@ pub(super) async fn execute(run: &mut Run) -> Result<Step, Error> {
         _ => None,
     };
     if !claim::claim(run, configuration.as_ref(), config.as_ref(), needs.as_ref()).await? {
-        return Ok(Step::Done);
+        return Ok(());
     }
     if run
         .status
@@ -68,12 +68,7 @@ pub(super) async fn execute(run: &mut Run) -> Result<Step, Error> {
         .as_ref()
         .is_some_and(|deadline| run.now >= deadline.0)
     {
-        hooks::stop(run, configuration.as_ref()).await?;
-        return fail(
-            run,
-            "deadline exceeded before the backup began; raise the session's backupTimeout",
-        )
-        .await;
+        return fail(run, "deadline exceeded").await;
     }
     let (Some(configuration), Some(config), Some(needs)) = (configuration, config, needs) else {
         return fail(run, "its BackupConfiguration or session was removed while it ran").await;
@@ -82,13 +77,6 @@ pub(super) async fn execute(run: &mut Run) -> Result<Step, Error> {
         Ok(parts) => parts,
         Err(why) => return fail(run, &why).await,
     };
-    // What can be seen to fail has failed by now: an application is not disturbed for nothing.
-    if let Step::Wait(after) = Box::pin(hooks::pre(run, &configuration, &parts.config)).await? {
-        return Ok(Step::Wait(after));
-    }
-    if hooks::pre_failed(run) {
-        return Ok(Step::Done);
-    }
     let ensured = try_join(snapshots(run, &parts), jobs(run, &parts)).await;
     let planned = match ensured {
         Ok(((), Ok(planned))) => planned,
@@ -117,8 +105,7 @@ pub(super) async fn execute(run: &mut Run) -> Result<Step, Error> {
         reason::SUCCESSFULLY_ENSURED_BACKUP_EXECUTOR,
         format!("{} Jobs ensured", planned.len()),
     );
-    run.save().await?;
-    Ok(Step::Done)
+    run.save().await
 }
 
 /// Everything there, or the first thing that is not.
@@ -149,7 +136,7 @@ fn parts(
 }
 
 /// Ends the session's work before it began.
-async fn fail(run: &mut Run, why: &str) -> Result<Step, Error> {
+async fn fail(run: &mut Run, why: &str) -> Result<(), Error> {
     run.set(
         types::BACKUP_EXECUTOR_ENSURED,
         false,
@@ -159,7 +146,7 @@ async fn fail(run: &mut Run, why: &str) -> Result<Step, Error> {
     run.save().await?;
     let because = reason::FAILED_TO_ENSURE_BACKUP_EXECUTOR;
     run.ctx.events.warning(&run.session, "Backup", because, why).await;
-    Ok(Step::Done)
+    Ok(())
 }
 
 /// Makes the Snapshots with their first status.

@@ -1,0 +1,1 @@
+complete --keep-order --exclusive --command kubectl-kubestash --arguments "(COMPLETE=fish kubectl-kubestash -- (commandline --current-process --tokenize --cut-at-cursor) (commandline --current-token))"
