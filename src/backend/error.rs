@@ -215,11 +215,24 @@ fn short(text: &str) -> String {
         Some((_, inner)) => inner.to_owned(),
         None => line,
     };
+    // Of a provider's XML only its code and its sentence say something.
+    if let Some(said) = said_in_xml(&line) {
+        return said;
+    }
     if line.len() <= 300 {
         return line;
     }
     let start = line.ceil_char_boundary(line.len() - 300);
     format!("…{}", &line[start..])
+}
+
+/// `Code: Message` of an error body.
+fn said_in_xml(text: &str) -> Option<String> {
+    let element = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(inner, _)| inner)
+    };
+    Some(format!("{}: {}", element("Code")?, element("Message")?))
 }
 
 #[cfg(test)]
@@ -232,6 +245,28 @@ mod tests {
             source: text.to_owned().into(),
         };
         BackendError::from_store("BackupStorage demo/s3", "https://minio:9000/bucket", &error)
+    }
+
+    #[test]
+    fn of_long_answers_only_what_matters_is_repeated() {
+        let refused = said(
+            "status code: 403: <?xml version=\"1.0\"?> <Error><Code>AccessDenied</Code><Message>Access Denied</Message><RequestId>x</RequestId></Error>",
+        );
+        assert!(
+            refused
+                .message
+                .ends_with("delete there: AccessDenied: Access Denied"),
+            "{refused}"
+        );
+        let silent = said(
+            "Error performing GET http://x in 7s, after 3 retries - HTTP error: error sending request: tcp connect error: Connection refused",
+        );
+        assert!(
+            silent
+                .message
+                .ends_with("settings: error sending request: tcp connect error: Connection refused"),
+            "{silent}"
+        );
     }
 
     #[test]

@@ -98,15 +98,18 @@ pub struct StorageAnswers {
     pub deletion_policy: Option<String>,
 }
 
-type Read<T> = Arc<dyn Fn(T) -> Result<Values, String>>;
+/// Reads the credentials of a provider from the environment.
+pub type ReadEnvironment = Arc<dyn Fn(Provider) -> Result<Values, String>>;
+/// Reads a text file by its path.
+pub type ReadFile = Arc<dyn Fn(&str) -> Result<String, String>>;
 
 /// What the wizard reads outside the cluster.
 #[derive(Clone)]
 pub struct Outside {
     /// Credentials in the environment.
-    pub environment: Read<Provider>,
+    pub environment: ReadEnvironment,
     /// A text file.
-    pub file: Arc<dyn Fn(&str) -> Result<String, String>>,
+    pub file: ReadFile,
 }
 
 impl fmt::Debug for Outside {

@@ -2,17 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::restore::catalog;
 use super::shapes::valid;
 use super::world::{World, shown, snapshot, world};
-
-pub(super) fn catalog(world: &World) {
-    let manifests = kubestash::cli::manifests::Manifests::new("kubestash", kubestash::IMAGE).unwrap();
-    for object in &manifests.catalog {
-        if !world.exists_anywhere(object) {
-            world.create(object);
-        }
-    }
-}
 
 /// A namespace with a claim, a StatefulSet, a storage and a policy.
 pub(super) fn prepared(namespace: &str) -> &'static World {
@@ -123,15 +115,25 @@ fn a_backup_is_made_of_flags_and_good_guesses() {
         "create-backup",
         "app"
     ));
-    shown!(with(&[&flags[..], &["--dry-run=server"]].concat()), @"");
+    shown!(with(&[&flags[..], &["--dry-run=server"]].concat()), @r"
+    exit 0
+    out| secret/backup-encryption created (server dry run)
+    out| backupconfiguration.core.kubestash.com/app created (server dry run)
+    ");
     let made = with(&[&flags[..], &["-o", "json", "-q"]].concat());
     assert_eq!(made.code, 0, "{}", made.err);
     let made = valid("create-backup", &made.out)[0].clone();
     assert_eq!(made["items"][0]["data"]["RESTIC_PASSWORD"], "(not shown)");
     // Again: nothing is made anew, and the password stays.
-    shown!(with(&flags), @"");
-    let changed = [&flags[..5], &["0 4 * * *"], &flags[6..]].concat();
-    shown!(with(&changed), @"");
+    shown!(with(&[&flags[..], &["-q"]].concat()), @r"
+    exit 0
+    out| backupconfiguration.core.kubestash.com/app unchanged
+    ");
+    let changed = [&flags[..5], &["0 4 * * *"], &flags[6..], &["-q"]].concat();
+    shown!(with(&changed), @r"
+    exit 0
+    out| backupconfiguration.core.kubestash.com/app configured
+    ");
 }
 
 #[test]
@@ -367,6 +369,13 @@ fn a_restore_is_made_of_its_repository_alone() {
             "addon": {"name": "pvc-addon", "tasks": [{"name": "logical-backup-restore"}]},
         })
     );
-    shown!(with(&["--repo", "repo", "--snapshot", "repo-9"]), @"");
-    shown!(with(&["--repo", "repo", "--target", "sts/db"]), @"");
+    shown!(with(&["--repo", "repo", "--snapshot", "repo-9"]), @r"
+    exit 6
+    err| error: Repository repo has no Snapshot repo-9.
+    err| hint: `kubectl kubestash snapshot list --repo repo -n create-restore` lists them
+    ");
+    shown!(with(&["--repo", "repo", "--target", "sts/db"]), @r"
+    exit 7
+    err| error: the backup was made of a PersistentVolumeClaim, whose paths a StatefulSet does not have.
+    ");
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::world::{World, configuration, shown, snapshot, world};
 
-fn catalog(world: &World) {
+pub(super) fn catalog(world: &World) {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         let manifests = kubestash::cli::manifests::Manifests::new("kubestash", kubestash::IMAGE).unwrap();

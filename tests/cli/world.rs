@@ -132,29 +132,6 @@ impl World {
         self.runtime.block_on(api.get_opt(name)).unwrap().is_some()
     }
 
-    /// Whether an object of that kind and name exists.
-    pub(crate) fn exists_anywhere(&self, object: &Value) -> bool {
-        let text = |pointer: &str| {
-            object
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
-        let kind = kinds::of(text("/apiVersion"), text("/kind")).unwrap();
-        let resource = ApiResource::from_gvk_with_plural(
-            &GroupVersionKind::gvk(kind.group, kind.version, kind.kind),
-            kind.plural,
-        );
-        let api: Api<DynamicObject> = match text("/metadata/namespace") {
-            "" => Api::all_with(self.client(), &resource),
-            namespace => Api::namespaced_with(self.client(), namespace, &resource),
-        };
-        self.runtime
-            .block_on(api.get_opt(text("/metadata/name")))
-            .unwrap()
-            .is_some()
-    }
-
     /// The names of the objects of a kind (`plural` or `plural.group`) in a namespace.
     pub(crate) fn names(&self, plural: &str, namespace: &str) -> Vec<String> {
         let kind = kinds::ALL.iter().find(|k| k.is_called(plural)).unwrap();

@@ -44,7 +44,7 @@ pub struct CreateArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum CreateCommand {
-    Storage(storage::StorageArgs),
+    Storage(Box<storage::StorageArgs>),
     Retention(retention::RetentionArgs),
     Backup(Box<backup::BackupArgs>),
     Restore(Box<restore::RestoreArgs>),
@@ -318,7 +318,8 @@ fn left() -> CliError {
 
 /// An answer that cannot be right.
 fn refused(message: &str, hint: Option<String>) -> CliError {
-    let exit = if message.contains(" not found") {
+    let missing = [" not found", " has no Snapshot", " has no component"];
+    let exit = if missing.iter().any(|words| message.contains(words)) {
         Exit::NothingMatched
     } else {
         Exit::Precondition

@@ -95,7 +95,7 @@ pub async fn run(args: &InstallArgs, context: &Context) -> Result<Exit, CliError
         env!("CARGO_PKG_VERSION")
     )));
     context.ui.say(
-        "Next: create a BackupStorage and a BackupConfiguration, then look with `kubectl kubestash status`.",
+        "Next: `kubectl kubestash create storage`, then `kubectl kubestash create backup`; `kubectl kubestash status` looks at it all.",
     );
     Ok(Exit::Ok)
 }

@@ -8,7 +8,7 @@ use crate::cluster::kinds;
 use crate::wizard::prompter::{Choice, Prompter, Question, Reply, choose, fail};
 
 /// Where local storages are mounted unless told otherwise.
-const MOUNT: &str = "/kubestash/backups";
+const MOUNT: &str = "/backups";
 
 pub(super) fn server(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
     const AMAZON: &str = "Amazon S3";
@@ -196,6 +196,13 @@ pub(super) fn volume(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()
         .flatten()
     {
         absolute(path).or_else(fail)?;
+    }
+    if let Some(path) = &state.answers.mount_path
+        && (path == "/kubestash" || path.starts_with("/kubestash/"))
+    {
+        return fail(
+            "--mount-path: /kubestash is the program itself in its image; mount the volume elsewhere",
+        );
     }
     if let Some(claim) = &state.answers.pvc
         && state.found.read(&kinds::CLAIM)

@@ -135,7 +135,7 @@ fn flags_alone_make_a_storage() {
     let objects = manifests(&state).unwrap();
     assert_eq!(
         objects[0]["spec"]["storage"],
-        json!({"provider": "local", "local": {"nfs": {"server": "nas", "path": "/exports/b"}, "mountPath": "/kubestash/backups"}})
+        json!({"provider": "local", "local": {"nfs": {"server": "nas", "path": "/exports/b"}, "mountPath": "/backups"}})
     );
     assert_eq!(
         objects[0]["spec"]["runtimeSettings"]["pod"]["securityContext"]["runAsUser"],
@@ -162,6 +162,14 @@ fn what_cannot_be_right_is_said_before_anything_is_made() {
     assert!(refused(with(|a| a.bucket = Some("a/b".into()))).contains("no name of a bucket"));
     assert!(refused(with(|a| a.endpoint = Some("https://x/bucket".into()))).contains("asked for apart"));
     assert!(refused(with(|a| a.name = Some("A".into()))).contains("is no name"));
+    assert!(
+        refused(with(|a| {
+            a.provider = Some("local".into());
+            a.host_path = Some("/srv".into());
+            a.mount_path = Some("/kubestash/x".into());
+        }))
+        .contains("the program itself")
+    );
     assert!(refused(with(|a| a.deletion_policy = Some("Keep".into()))).contains("neither"));
     assert!(
         refused(with(|a| {

@@ -44,7 +44,7 @@ pub async fn run(args: &BackupArgs, context: &Context) -> Result<Exit, CliError>
     let wizard = Making {
         answers: args.common.answers(&args.answers)?,
     };
-    run_wizard(&wizard, &args.common, context).await
+    Box::pin(run_wizard(&wizard, &args.common, context)).await
 }
 
 /// The command with all of its answers, those of the file included.

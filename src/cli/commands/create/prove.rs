@@ -206,11 +206,14 @@ fn state_of(pod: &Pod) -> State {
         return State::Ended(Box::new(said.unwrap_or_else(|| JobResult {
             outcome: JobOutcome::Failed,
             cause: Some(JobCause::Other),
-            message: format!(
-                "the proof ended with code {} and said nothing{}",
-                end.exit_code,
-                end.reason.map(|r| format!(" ({r})")).unwrap_or_default()
-            ),
+            message: match end.message.filter(|m| !m.is_empty()) {
+                Some(message) => format!("the proof ended with code {}: {message}", end.exit_code),
+                None => format!(
+                    "the proof ended with code {} and said nothing{}",
+                    end.exit_code,
+                    end.reason.map(|r| format!(" ({r})")).unwrap_or_default()
+                ),
+            },
             ..JobResult::default()
         })));
     }

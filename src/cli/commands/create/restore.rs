@@ -76,7 +76,7 @@ pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError
         args,
         answers: args.common.answers(&args.answers)?,
     };
-    run_wizard(&wizard, &args.common, context).await
+    Box::pin(run_wizard(&wizard, &args.common, context)).await
 }
 
 /// The command with all of its answers, those of the file included.

@@ -40,7 +40,7 @@ pub async fn run(args: &RetentionArgs, context: &Context) -> Result<Exit, CliErr
     let wizard = Making {
         answers: args.common.answers(&args.answers)?,
     };
-    run_wizard(&wizard, &args.common, context).await
+    Box::pin(run_wizard(&wizard, &args.common, context)).await
 }
 
 /// The command with all of its answers, those of the file included.

@@ -86,10 +86,7 @@ fn ask(person: &mut Terminal, objects: &[Value]) -> Result<Option<Decision>, Cli
 }
 
 fn save(person: &mut Terminal, objects: &[Value]) -> Result<Option<Decision>, CliError> {
-    let name = objects
-        .last()
-        .map(|o| text(o, "/metadata/name"))
-        .unwrap_or("kubestash");
+    let name = objects.last().map_or("kubestash", |o| text(o, "/metadata/name"));
     let secret = objects.iter().any(|o| text(o, "/kind") == "Secret");
     let why = if secret {
         "It will hold the values of the Secret; only you will be able to read it."

@@ -63,7 +63,7 @@ pub async fn run(args: &StorageArgs, context: &Context) -> Result<Exit, CliError
         args,
         answers: args.common.answers(&args.answers)?,
     };
-    run_wizard(&wizard, &args.common, context).await
+    Box::pin(run_wizard(&wizard, &args.common, context)).await
 }
 
 /// The command with all of its answers, those of the file included.
@@ -148,7 +148,7 @@ impl Wizard for Making<'_> {
             image: &self.args.image,
             limit: self.args.check_timeout,
         };
-        prove(context, cluster, &proof).await
+        Box::pin(prove(context, cluster, &proof)).await
     }
 
     async fn after(
