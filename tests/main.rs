@@ -10,6 +10,8 @@
 mod architecture;
 #[cfg(target_os = "linux")]
 mod cli;
+#[cfg(target_os = "linux")]
+use cli::documents;
 mod conformance;
 #[cfg(target_os = "linux")]
 mod e2e;

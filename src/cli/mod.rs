@@ -48,7 +48,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 ];
 
 /// KubeStash's own commands, for hands and scripts that know them: named on the first screen, explained by their help.
-const FAMILIAR: &[&str] = &["pause", "resume", "trigger"];
+const FAMILIAR: &[&str] = &["clone", "copy", "debug", "pause", "resume", "trigger"];
 
 /// The arguments of the plugin.
 #[derive(Debug, Parser)]

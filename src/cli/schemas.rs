@@ -75,6 +75,16 @@ pub const ALL: &[Published] = &[
     objects("backup-now", MADE, &[&kinds::BACKUP_SESSION]),
     objects("backup-retry", MADE, &[&kinds::BACKUP_SESSION]),
     view::<commands::backup::show::BackupView>(),
+    objects(
+        "copy-secret",
+        "The copy, with its values hidden.",
+        &[&kinds::SECRET],
+    ),
+    objects(
+        "copy-volumesnapshot",
+        "The copy.",
+        &[&commands::copy::VOLUME_SNAPSHOT],
+    ),
     lines::<super::follow::events::Event>("events"),
     objects(
         "pause",

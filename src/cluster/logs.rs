@@ -1,7 +1,7 @@
 //! The logs of all pods of a session as one stream of lines.
 //!
-//! Pods come and go while a session runs, so they are looked for again and again until the caller says that the session
-//! has ended; each container is read once, from its first line to its last.
+//! Pods come and go while a session runs, so they are looked for whenever one changes, until the caller says that the
+//! session has ended; each container is read once, from its first line to its last.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::LogParams;
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{Cluster, Error, ListOptions, kinds};
+use super::{Cluster, Error, ListOptions, kinds, watch};
 
-/// How often new pods are looked for.
-const EVERY: Duration = Duration::from_millis(700);
+/// How often new pods are looked for when no event tells of them.
+const EVERY: Duration = Duration::from_secs(5);
 /// How long the last lines may take to arrive after the session has ended.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(10);
 /// How many lines may wait for the reader.
@@ -57,6 +57,8 @@ struct PodView {
 struct PodMeta {
     name: String,
     namespace: String,
+    #[serde(rename = "creationTimestamp")]
+    creation_timestamp: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -126,7 +128,7 @@ impl PodView {
 pub fn read(
     cluster: &Cluster,
     pods: Pods,
-    ended: Option<watch::Receiver<bool>>,
+    ended: Option<tokio::sync::watch::Receiver<bool>>,
 ) -> mpsc::Receiver<Result<Line, Error>> {
     let (sender, receiver) = mpsc::channel(BUFFER);
     let cluster = cluster.clone();
@@ -142,23 +144,29 @@ pub fn read(
 async fn run(
     cluster: &Cluster,
     pods: &Pods,
-    mut ended: Option<watch::Receiver<bool>>,
+    mut ended: Option<tokio::sync::watch::Receiver<bool>>,
     sender: &mpsc::Sender<Result<Line, Error>>,
 ) -> Result<(), Error> {
     let mut seen = BTreeSet::new();
+    let mut attempts: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     let mut readers = JoinSet::new();
+    let mut touched = ended
+        .is_some()
+        .then(|| watch::pods(cluster, &pods.namespaces, &pods.labels));
     loop {
         // Asked before the pods are listed: a session that had ended by then starts no further pod.
         let last = ended.as_ref().is_none_or(|e| *e.borrow());
         for namespace in &pods.namespaces {
-            let found: Vec<PodView> = cluster
+            let mut found: Vec<PodView> = cluster
                 .list(
                     &kinds::POD,
                     &ListOptions::of(namespace).labelled(pods.labels.clone()),
                 )
                 .await?;
+            found.sort_by_key(|pod| pod.metadata.creation_timestamp);
             for pod in found {
                 for (source, container) in pod.begun() {
+                    let source = attempt(&mut attempts, source, &container, &pod.metadata.name);
                     let key = (
                         pod.metadata.namespace.clone(),
                         pod.metadata.name.clone(),
@@ -183,7 +191,17 @@ async fn run(
             break;
         }
         if let Some(ended) = ended.as_mut() {
-            let _ = tokio::time::timeout(EVERY, ended.wait_for(|e| *e)).await;
+            let poke = async {
+                match touched.as_mut() {
+                    Some(touched) => touched.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = ended.wait_for(|e| *e) => {}
+                poked = poke => if poked.is_none() { touched = None },
+                () = tokio::time::sleep(EVERY) => {}
+            }
         }
     }
     let rest = async { while readers.join_next().await.is_some() {} };
@@ -193,6 +211,27 @@ async fn run(
         rest.await;
     }
     Ok(())
+}
+
+/// The source with the number of the attempt, from the second pod on that works on the same.
+fn attempt(
+    attempts: &mut BTreeMap<(String, String), Vec<String>>,
+    source: String,
+    container: &str,
+    pod: &str,
+) -> String {
+    let pods = attempts
+        .entry((source.clone(), container.to_owned()))
+        .or_default();
+    let index = pods.iter().position(|known| known == pod).unwrap_or_else(|| {
+        pods.push(pod.to_owned());
+        pods.len() - 1
+    });
+    if index == 0 {
+        source
+    } else {
+        format!("{source}#{}", index + 1)
+    }
 }
 
 /// Sends every line of one container. A pod that vanishes meanwhile ends its log; that is no error of the rest.
@@ -230,6 +269,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn further_attempts_are_numbered() {
+        let mut attempts = BTreeMap::new();
+        let mut of = |pod: &str| attempt(&mut attempts, "dump".to_owned(), "c", pod);
+        assert_eq!(
+            (of("p-1"), of("p-2"), of("p-1")),
+            ("dump".to_owned(), "dump#2".to_owned(), "dump".to_owned())
+        );
+    }
 
     #[test]
     fn containers_that_have_begun_are_named_by_their_component() {

@@ -1,6 +1,7 @@
 //! Objects as they change. One watch per object, resumed after whatever ends it; where the user may not watch, the
 //! object is read every few seconds instead. A server that is away for a moment is no error; away for longer is one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::kinds::escape;
-use super::{Cluster, Error, Kind};
+use super::{Cluster, Error, Kind, kinds};
 
 /// How long the server may be away before that is an error.
 const AWAY_AT_MOST: Duration = Duration::from_secs(90);
@@ -54,30 +55,56 @@ pub fn object(
 pub fn touched(cluster: &Cluster, kinds: &[&'static Kind], namespace: Option<&str>) -> mpsc::Receiver<()> {
     let (sender, receiver) = mpsc::channel(1);
     for kind in kinds {
-        let resource = ApiResource::from_gvk_with_plural(
-            &GroupVersionKind::gvk(kind.group, kind.version, kind.kind),
-            kind.plural,
+        poke(
+            cluster,
+            kind,
+            namespace,
+            watcher::Config::default(),
+            sender.clone(),
         );
-        let api: Api<PartialObjectMeta<DynamicObject>> = match namespace {
-            Some(namespace) => Api::namespaced_with(cluster.client().clone(), namespace, &resource),
-            None => Api::all_with(cluster.client().clone(), &resource),
-        };
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
-            loop {
-                tokio::select! {
-                    event = events.next() => match event {
-                        Some(Ok(_)) => { let _ = sender.try_send(()); }
-                        Some(Err(_)) => {}
-                        None => return,
-                    },
-                    () = sender.closed() => return,
-                }
-            }
-        });
     }
     receiver
+}
+
+/// Says whenever a pod with these labels appears, changes or goes, in any of the namespaces.
+pub fn pods(cluster: &Cluster, namespaces: &BTreeSet<String>, labels: &str) -> mpsc::Receiver<()> {
+    let (sender, receiver) = mpsc::channel(1);
+    for namespace in namespaces {
+        let config = watcher::Config::default().labels(labels);
+        poke(cluster, &kinds::POD, Some(namespace), config, sender.clone());
+    }
+    receiver
+}
+
+/// Says through the sender whenever something changes, until nobody listens any more.
+fn poke(
+    cluster: &Cluster,
+    kind: &Kind,
+    namespace: Option<&str>,
+    config: watcher::Config,
+    sender: mpsc::Sender<()>,
+) {
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(kind.group, kind.version, kind.kind),
+        kind.plural,
+    );
+    let api: Api<PartialObjectMeta<DynamicObject>> = match namespace {
+        Some(namespace) => Api::namespaced_with(cluster.client().clone(), namespace, &resource),
+        None => Api::all_with(cluster.client().clone(), &resource),
+    };
+    tokio::spawn(async move {
+        let mut events = watcher(api, config).default_backoff().boxed();
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(_)) => { let _ = sender.try_send(()); }
+                    Some(Err(_)) => {}
+                    None => return,
+                },
+                () = sender.closed() => return,
+            }
+        }
+    });
 }
 
 async fn follow(

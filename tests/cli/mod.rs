@@ -6,6 +6,7 @@ mod completion;
 mod create;
 mod create_pty;
 mod doctor;
+mod familiar;
 mod general;
 mod install;
 mod logs;
@@ -18,3 +19,5 @@ mod uninstall;
 mod validate;
 mod why;
 mod world;
+
+pub(crate) use shapes::valid as documents;

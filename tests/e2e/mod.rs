@@ -3,5 +3,6 @@
 mod create;
 mod faults;
 mod journeys;
+mod running;
 mod scene;
 mod stage;

@@ -13,9 +13,9 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::events::{Events, SessionRef};
 use crate::cli::follow::{self, Outcome};
 use crate::cli::views::{BackupSession, RestoreSession};
-use crate::cli::{names, report};
+use crate::cli::{names, report, select};
 use crate::cluster::logs::{Line, Pods};
-use crate::cluster::{Cluster, Error, Kind, kinds, logs as cluster_logs};
+use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds, logs as cluster_logs};
 use crate::decide::backup::label;
 use crate::output::table::printable;
 use crate::output::ui::Progress;
@@ -25,12 +25,13 @@ use crate::output::ui::Progress;
 /// Examples:
 ///   kubectl kubestash logs sample-backup-daily-1700000000 -f
 ///   kubectl kubestash logs restoresession/sample-restore
+///   kubectl kubestash logs bc/sample-backup
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct LogsArgs {
-    /// The BackupSession or RestoreSession: NAME, backupsession/NAME or restoresession/NAME
-    #[arg(value_name = "SESSION")]
-    session: String,
+    /// The BackupSession or RestoreSession: NAME, KIND/NAME or KIND NAME; bc/NAME is the newest of a BackupConfiguration
+    #[arg(value_name = "SESSION", required = true, num_args = 1..=2)]
+    session: Vec<String>,
     /// Go on until it has ended
     #[arg(short, long)]
     follow: bool,
@@ -192,9 +193,25 @@ where
 /// # Errors
 /// When the session does not exist or its logs cannot be read.
 pub async fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
-    let named = names::parse(&args.session, &[&kinds::BACKUP_SESSION, &kinds::RESTORE_SESSION])?;
+    let typed = named(&args.session)?;
+    let known = [
+        &kinds::BACKUP_SESSION,
+        &kinds::RESTORE_SESSION,
+        &kinds::BACKUP_CONFIGURATION,
+    ];
+    let named = names::parse(&typed, &known)?;
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
+    let newest;
+    let named = if named.kind == Some(&kinds::BACKUP_CONFIGURATION) {
+        newest = self::newest(cluster, namespace, named.name).await?;
+        names::Named {
+            kind: Some(&kinds::BACKUP_SESSION),
+            name: &newest,
+        }
+    } else {
+        named
+    };
     let (kind, object) = find(cluster, namespace, named).await?;
     let target = Target::new(kind, namespace, named.name);
     let elsewhere = target_namespace(cluster, namespace, &object).await;
@@ -217,15 +234,86 @@ pub async fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
         conclude(context, namespace, &outcome);
         return Ok(Exit::Ok);
     }
+    let count = drain(cluster, &target, sink).await?;
+    drop(progress);
+    stored(context, cluster, namespace, kind, object, count).await?;
+    Ok(Exit::Ok)
+}
+
+/// Writes the lines that there are, and answers with their number.
+async fn drain(cluster: &Cluster, target: &Target, sink: Sink<'_, '_>) -> Result<usize, CliError> {
     let mut lines = cluster_logs::read(cluster, target.pods(), None);
     let mut count = 0_usize;
     while let Some(line) = lines.recv().await {
         sink.write(&target.session, &line?)?;
         count += 1;
     }
-    drop(progress);
-    stored(context, cluster, namespace, kind, object, count).await?;
+    Ok(count)
+}
+
+/// Prints what the pods of a session said, or what its status has kept.
+///
+/// # Errors
+/// As [`run`].
+pub async fn print(context: &Context, kind: &'static Kind, name: &str) -> Result<Exit, CliError> {
+    let args = LogsArgs {
+        session: vec![format!("{}/{name}", kind.kind)],
+        follow: false,
+        raw: false,
+        no_prefix: false,
+    };
+    run(&args, context).await
+}
+
+/// Prints what pods said, named by their labels.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn print_pods(context: &Context, cluster: &Cluster, pods: Pods) -> Result<Exit, CliError> {
+    let mut lines = cluster_logs::read(cluster, pods, None);
+    while let Some(line) = lines.recv().await {
+        let line = line?;
+        context.ui.line(&format!(
+            "[{}/{}] {}",
+            line.source,
+            line.container,
+            readable(&line.text)
+        ))?;
+    }
     Ok(Exit::Ok)
+}
+
+/// `KIND NAME` as `KIND/NAME`.
+fn named(words: &[String]) -> Result<String, CliError> {
+    match words {
+        [one] => Ok(one.clone()),
+        [kind, name] if !kind.contains('/') && !name.contains('/') => Ok(format!("{kind}/{name}")),
+        _ => Err(CliError::usage("name one session: NAME, KIND/NAME or KIND NAME")),
+    }
+}
+
+/// The newest BackupSession of a configuration.
+async fn newest(cluster: &Cluster, namespace: &str, configuration: &str) -> Result<String, CliError> {
+    let all: Vec<BackupSession> = cluster
+        .list(&kinds::BACKUP_SESSION, &ListOptions::of(namespace))
+        .await?;
+    let newest = all
+        .into_iter()
+        .filter(|s| s.spec.invoker.name == configuration)
+        .max_by_key(|s| s.metadata.creation_timestamp);
+    match newest {
+        Some(session) => Ok(session.metadata.name),
+        None => {
+            select::configuration(cluster, namespace, configuration).await?;
+            Err(CliError::new(
+                Exit::NothingMatched,
+                format!("no backup of BackupConfiguration {configuration} has run yet"),
+            )
+            .hint(format!(
+                "`kubectl kubestash backup now {configuration} -n {namespace} --logs` runs one"
+            )))
+        }
+    }
 }
 
 /// The session: a BackupSession of that name, else a RestoreSession.

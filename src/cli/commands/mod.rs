@@ -1,8 +1,11 @@
 //! The commands, one file each (a group of commands is a folder).
 
 pub mod backup;
+pub mod clone;
 pub mod completion;
+pub mod copy;
 pub mod create;
+pub mod debug;
 pub mod doctor;
 pub mod install;
 pub mod logs;
@@ -34,6 +37,10 @@ pub enum Command {
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     Trigger(trigger::TriggerArgs),
+    #[command(visible_alias = "cp")]
+    Copy(copy::CopyArgs),
+    Clone(clone::CloneArgs),
+    Debug(debug::DebugArgs),
     Status(status::StatusArgs),
     Why(why::WhyArgs),
     Logs(logs::LogsArgs),
@@ -54,7 +61,7 @@ impl Command {
         match self {
             Command::Sandbox(args) => args.ends_by_itself(),
             Command::Backup(args) => args.ends_by_itself(),
-            Command::Trigger(_) => true,
+            Command::Trigger(_) | Command::Clone(_) => true,
             // Terminals are put in order and short-lived objects removed first.
             Command::Create(_) => true,
             _ => false,
@@ -75,6 +82,9 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Pause(args) => pause::pause(args, context).await,
         Command::Resume(args) => pause::resume(args, context).await,
         Command::Trigger(args) => trigger::run(args, context).await,
+        Command::Copy(args) => copy::run(args, context).await,
+        Command::Clone(args) => clone::run(args, context).await,
+        Command::Debug(args) => debug::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Why(args) => why::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,

@@ -14,6 +14,7 @@ use crate::cli::names;
 use crate::cli::schemas::{self, View};
 use crate::cluster::{Cluster, Error, Kind, kinds};
 use crate::decide::explain::chain::{About, Answer, Health};
+use crate::decide::explain::facts::Facts;
 use crate::decide::explain::why;
 use crate::output::format::Format;
 use crate::output::style::Style;
@@ -137,24 +138,36 @@ impl From<Health> for HealthView {
 pub async fn run(args: &WhyArgs, context: &Context) -> Result<Exit, CliError> {
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
-    let (kind, name) = find(context, cluster, namespace, &typed(&args.object)?).await?;
+    let (kind, name) = Box::pin(find(context, cluster, namespace, &typed(&args.object)?)).await?;
+    if args.output.is_table() {
+        explain(context, kind, &name).await?;
+        return Ok(Exit::Ok);
+    }
     let reader = Reader::new(cluster, context.now);
     let (about, facts) = Box::pin(reader.read(kind, namespace, &name)).await?;
     let answer = why(&about, &facts);
-    let not_seen: Vec<String> = facts
-        .unseen
-        .iter()
-        .map(|(kind, why)| format!("{kind}: {why}"))
-        .collect();
-    if !args.output.is_table() {
-        schemas::print(context, &args.output, &view(&about, answer, not_seen))?;
-        return Ok(Exit::Ok);
-    }
-    context.ui.data(&page(&about, &answer, context.ui.data_style()))?;
-    for missing in not_seen {
+    schemas::print(context, &args.output, &view(&about, answer, not_seen(&facts)))?;
+    Ok(Exit::Ok)
+}
+
+/// Prints the explanation of an object of the context's namespace.
+///
+/// # Errors
+/// As [`run`].
+pub async fn explain(context: &Context, kind: &'static Kind, name: &str) -> Result<(), CliError> {
+    let reader = Reader::new(context.cluster().await?, context.now);
+    let (about, facts) = Box::pin(reader.read(kind, context.namespace().await?, name)).await?;
+    let page = page(&about, &why(&about, &facts), context.ui.data_style());
+    context.ui.data(&page)?;
+    for missing in not_seen(&facts) {
         context.ui.warn(&format!("not looked at: {missing}"));
     }
-    Ok(Exit::Ok)
+    Ok(())
+}
+
+fn not_seen(facts: &Facts) -> Vec<String> {
+    let said = facts.unseen.iter().map(|(kind, why)| format!("{kind}: {why}"));
+    said.collect()
 }
 
 /// `KIND NAME` as `KIND/NAME`.
