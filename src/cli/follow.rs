@@ -304,6 +304,13 @@ pub async fn backup_outcome(
     let mut causes = Vec::new();
     let mut in_part = false;
     if session.status.phase != "Succeeded" {
+        // Whoever ended it is the reason; what the Jobs said while they were ended comes after.
+        let cancelled = session
+            .status
+            .conditions
+            .iter()
+            .find(|c| c.kind == "BackupCancelled" && c.status == "True");
+        causes.extend(cancelled.map(|c| c.message.clone()));
         for reference in &session.status.snapshots {
             in_part |= reference.phase == "Succeeded";
             let found: Option<SnapshotDetail> = cluster

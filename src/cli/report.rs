@@ -75,14 +75,17 @@ pub fn explain(context: &Context, namespace: &str, outcome: &Outcome) {
         outcome.name
     )];
     let hints = if outcome.phase == "Skipped" {
-        &hints[..0]
+        [format!(
+            "`kubectl kubestash why {kind}/{} -n {namespace}` says what to do",
+            outcome.name
+        )]
     } else {
-        &hints[..]
+        hints
     };
     context.ui.error(
         &format!("{} {} {ended}.", outcome.kind, outcome.name),
         &outcome.causes,
-        hints,
+        &hints,
     );
 }
 

@@ -129,6 +129,7 @@ fn waiting_ends_with_a_code_that_says_how() {
     out| backupsession.core.kubestash.com/sample-daily-[unix]
     err| error: BackupSession sample-daily-[unix] was skipped.
     err|   cause: another session is running
+    err| hint: `kubectl kubestash why backupsession/sample-daily-[unix] -n wait-skipped` says what to do
     ");
 }
 

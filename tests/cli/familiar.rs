@@ -18,11 +18,11 @@ fn a_secret_is_copied_as_it_is_and_nothing_is_overwritten() {
     };
     shown!(copy(&["--to-namespace", "copy-b"]), @r"
     exit 0
-    out| secret/login copied in namespace copy-b
+    out| secret/login copied into namespace copy-b
     ");
     shown!(copy(&["--to-namespace", "copy-b"]), @r"
     exit 0
-    out| secret/login is there already, with the same content in namespace copy-b
+    out| secret/login is there already, with the same content, in namespace copy-b
     ");
     let json = copy(&["--to-namespace", "copy-b", "-o", "json"]);
     let secret = &world.valid("copy-secret", &json.out)[0];

@@ -194,7 +194,7 @@ async fn clone(
             cluster,
             made,
             &kinds::BACKUP_STORAGE,
-            objects::storage(args, names)?,
+            &objects::storage(args, names)?,
             false,
         )
         .await?;
@@ -211,7 +211,7 @@ async fn clone(
         cluster,
         made,
         &kinds::RETENTION_POLICY,
-        objects::policy(names),
+        &objects::policy(names),
         false,
     )
     .await?;
@@ -219,7 +219,7 @@ async fn clone(
         cluster,
         made,
         &kinds::BACKUP_CONFIGURATION,
-        objects::configuration(args, names),
+        &objects::configuration(args, names),
         false,
     )
     .await?;
@@ -228,12 +228,19 @@ async fn clone(
     let backup = back_up(cluster, configuration, progress).await?;
     let snapshot = backup.pointer("/status/snapshots/0/name").and_then(Value::as_str);
     let snapshot = snapshot.ok_or_else(|| CliError::new(Exit::Failed, "the backup made no Snapshot"))?;
-    make(cluster, made, &kinds::CLAIM, objects::claim(&source, names), true).await?;
+    make(
+        cluster,
+        made,
+        &kinds::CLAIM,
+        &objects::claim(&source, names),
+        true,
+    )
+    .await?;
     make(
         cluster,
         made,
         &kinds::RESTORE_SESSION,
-        objects::restore(names, snapshot),
+        &objects::restore(names, snapshot),
         false,
     )
     .await?;
@@ -280,7 +287,7 @@ async fn make(
     cluster: &Cluster,
     made: &Mutex<Vec<Made>>,
     kind: &'static Kind,
-    object: Value,
+    object: &Value,
     result: bool,
 ) -> Result<(), CliError> {
     let text = |object: &Value, pointer: &str| {
@@ -290,21 +297,21 @@ async fn make(
             .unwrap_or("")
             .to_owned()
     };
-    let namespace = text(&object, "/metadata/namespace");
+    let namespace = text(object, "/metadata/namespace");
     // Noted before it is asked for: an interruption may come while the answer is on its way.
     let index = {
         let mut made = made.lock().await;
         made.push(Made {
             kind,
-            name: text(&object, "/metadata/name"),
+            name: text(object, "/metadata/name"),
             namespace: namespace.clone(),
-            clone: text(&object, "/metadata/labels/kubestash.com~1clone"),
+            clone: text(object, "/metadata/labels/kubestash.com~1clone"),
             uid: None,
             result,
         });
         made.len() - 1
     };
-    let stored = cluster.create(kind, Some(&namespace), &object).await?;
+    let stored = cluster.create(kind, Some(&namespace), object).await?;
     if let Some(entry) = made.lock().await.get_mut(index) {
         entry.uid = Some(text(&stored, "/metadata/uid"));
     }

@@ -183,7 +183,7 @@ fn screen(view: &StatusView, style: Style, format: &Format, now: Timestamp) -> S
                 "{} {} {name}: {}\n    {}\n",
                 style.bad("✗"),
                 entry.kind,
-                entry.message,
+                clipped(&entry.message),
                 style.code(&entry.look)
             ));
         }
@@ -191,6 +191,17 @@ fn screen(view: &StatusView, style: Style, format: &Format, now: Timestamp) -> S
     }
     text.push_str(&summary(&view.summary, !view.attention.is_empty(), style));
     text
+}
+
+/// How much of a message stands on the screen, in characters; `why` has all of it.
+const CLIP: usize = 150;
+
+fn clipped(message: &str) -> String {
+    if message.chars().count() <= CLIP {
+        return message.to_owned();
+    }
+    let head: String = message.chars().take(CLIP).collect();
+    format!("{}…", head.trim_end())
 }
 
 /// The last line: how many of which state.

@@ -1,5 +1,10 @@
 //! Chains from the object that is asked about to the broken link.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "a world that is told in one sentence reads better without references"
+)]
+
 use serde_json::{Value, json};
 
 use super::chain::{About, Answer, Health};

@@ -72,6 +72,7 @@ const REMEDIES: &[Remedy] = &[
     (
         &[
             "bucket does not exist",
+            "correct the name in spec.storage",
             "nosuchbucket",
             "no such bucket",
             "containernotfound",
