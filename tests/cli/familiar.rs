@@ -33,12 +33,41 @@ fn a_secret_is_copied_as_it_is_and_nothing_is_overwritten() {
     assert!(!json.all().contains("c2VjcmV0"), "values are not printed");
     world.namespace("copy-c");
     world.create(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login", "namespace": "copy-c"}, "data": {}}));
-    shown!(copy(&["--to-namespace", "copy-c"]), @r"");
-    shown!(copy(&["--to-namespace", "copy-c", "--force"]), @r"");
-    shown!(copy(&["--to-namespace", "copy-a"]), @r"");
-    shown!(copy(&["--to-namespace", "nowhere"]), @r"");
-    shown!(copy(&[]), @r"");
-    shown!(world.run(&["cp", "volumesnapshot", "v", "-n", "copy-a", "--to-namespace", "copy-b"]), @r"");
+    shown!(copy(&["--to-namespace", "copy-c"]), @r"
+    exit 7
+    err| error: Secret login exists in namespace copy-c with another content.
+    err| hint: --force replaces it
+    ");
+    shown!(copy(&["--to-namespace", "copy-c", "--force"]), @r"
+    exit 0
+    out| secret/login replaced in namespace copy-c
+    ");
+    shown!(copy(&["--to-namespace", "copy-a"]), @r"
+    exit 2
+    err| error: it is in namespace copy-a already; --to-namespace names another one.
+    err| hint: `kubectl kubestash <command> --help` shows what it takes
+    ");
+    shown!(copy(&["--to-namespace", "nowhere"]), @r"
+    exit 6
+    err| error: namespace nowhere does not exist.
+    err| hint: `kubectl create namespace nowhere` creates it
+    ");
+    assert_eq!(copy(&[]).code, 2);
+    let missing = world.run(&[
+        "cp",
+        "volumesnapshot",
+        "v",
+        "-n",
+        "copy-a",
+        "--to-namespace",
+        "copy-b",
+    ]);
+    assert!(matches!(missing.code, 6 | 7), "{}", missing.all());
+    assert!(
+        !missing.err.contains("KubeStash is not installed"),
+        "{}",
+        missing.err
+    );
 }
 
 #[test]

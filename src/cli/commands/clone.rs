@@ -6,7 +6,6 @@
 
 mod objects;
 
-use std::future::Future;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -402,33 +401,24 @@ async fn ours(cluster: &Cluster, object: &Made) -> Result<Option<String>, CliErr
 }
 
 /// Waits until an object is gone.
-fn gone<'c>(
-    cluster: &'c Cluster,
-    kind: &'static Kind,
-    namespace: &'c str,
-    name: &'c str,
-) -> impl Future<Output = Result<(), CliError>> + 'c {
-    async move {
-        let mut states = watch::object(cluster, kind, namespace, name);
-        let wait = async {
-            while let Some(state) = states.recv().await {
-                if state?.is_none() {
-                    return Ok(());
-                }
+async fn gone(cluster: &Cluster, kind: &'static Kind, namespace: &str, name: &str) -> Result<(), CliError> {
+    let mut states = watch::object(cluster, kind, namespace, name);
+    let wait = async {
+        while let Some(state) = states.recv().await {
+            if state?.is_none() {
+                break;
             }
-            Ok::<(), CliError>(())
-        };
-        tokio::time::timeout(WIPED_WITHIN, wait)
-            .await
-            .unwrap_or_else(|_| {
-                Err(CliError::new(
-                    Exit::TimedOut,
-                    format!(
-                        "{} {name} was not gone within {}",
-                        kind.kind,
-                        human::go_duration(WIPED_WITHIN)
-                    ),
-                ))
-            })
-    }
+        }
+        Ok::<(), CliError>(())
+    };
+    let late = || {
+        let limit = human::go_duration(WIPED_WITHIN);
+        CliError::new(
+            Exit::TimedOut,
+            format!("{} {name} was not gone within {limit}", kind.kind),
+        )
+    };
+    tokio::time::timeout(WIPED_WITHIN, wait)
+        .await
+        .unwrap_or_else(|_| Err(late()))
 }

@@ -47,7 +47,7 @@ pub fn configuration(chain: &mut Chain, facts: &Facts, configuration: &BackupCon
     } else {
         match phase {
             Some(BackupConfigurationPhase::Ready) => {
-                chain.good(about, format!("Ready{}", next(configuration, facts)))
+                chain.good(about, format!("Ready{}", next(configuration, facts)));
             }
             Some(phase) => chain.broken(about, format!("{phase:?}")),
             None => {

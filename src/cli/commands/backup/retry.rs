@@ -95,7 +95,11 @@ async fn of_session(
         ));
     }
     let configuration = select::configuration(cluster, namespace, &configuration).await?;
-    now::wanted(vec![configuration], &[session.spec.session.clone()], true)
+    now::wanted(
+        vec![configuration],
+        std::slice::from_ref(&session.spec.session),
+        true,
+    )
 }
 
 /// The sessions of a configuration whose newest run did not succeed.

@@ -63,12 +63,12 @@ impl<'c> Reader<'c> {
         let object: Value = self.cluster.get(kind, Some(namespace), name).await?;
         self.operator().await?;
         match kind.kind {
-            "BackupConfiguration" => self.configuration(typed(object)?).await?,
-            "BackupSession" => self.session(typed(object)?).await?,
-            "RestoreSession" => self.restore(typed(object)?).await?,
-            "Snapshot" => self.snapshot(typed(object)?).await?,
-            "Repository" => self.repository(typed(object)?).await?,
-            "BackupStorage" => self.storage(typed(object)?).await?,
+            "BackupConfiguration" => Box::pin(self.configuration(typed(object)?)).await?,
+            "BackupSession" => Box::pin(self.session(typed(object)?)).await?,
+            "RestoreSession" => Box::pin(self.restore(typed(object)?)).await?,
+            "Snapshot" => Box::pin(self.snapshot(typed(object)?)).await?,
+            "Repository" => Box::pin(self.repository(typed(object)?)).await?,
+            "BackupStorage" => Box::pin(self.storage(typed(object)?)).await?,
             _ => self.other(kind, place, name, &object).await?,
         }
         Ok((About::new(kind.kind, place, name), self.facts))
