@@ -26,6 +26,8 @@ enum Role {
     TriggerBackup(crate::mover::trigger::Options),
     /// Move data: back up, restore, forget, or work on a storage's documents
     Job(crate::mover::Options),
+    /// Look into a repository on behalf of a person's plugin
+    Reader(crate::reader::Options),
 }
 
 /// Runs the role that the arguments name and returns its exit code: 0 when it ended well, 1 when it did not, 2 when the
@@ -44,6 +46,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Role::AuthProxy(options) => serve(crate::operator::auth_proxy::run(options)),
         Role::TriggerBackup(options) => serve(crate::mover::trigger::run(options)),
         Role::Job(options) => crate::mover::run(&options),
+        Role::Reader(options) => crate::reader::run(&options),
     }
 }
 

@@ -32,6 +32,8 @@ pub mod component {
     pub const HOOK: &str = "kubestash-hook";
     /// Fills a volume from a Snapshot.
     pub const POPULATOR: &str = "kubestash-populator";
+    /// Looks into a repository for a person.
+    pub const READER: &str = "kubestash-reader";
     /// Verifies a Snapshot.
     pub const BACKUP_VERIFIER: &str = "kubestash-backup-verifier";
 }

@@ -34,6 +34,8 @@ pub const PLAN_HASH_ANNOTATION: &str = "kubestash.com/plan-hash";
 
 /// A finished Job whose controller never came back for it goes by itself after this many seconds.
 const GONE_AFTER: i32 = 3600;
+/// Nothing is read from a finished reader.
+const READER_GONE_AFTER: i32 = 30;
 const TMP_VOLUME: &str = "kubestash-tmp-volume";
 const TMP_PATH: &str = "/kubestash-tmp";
 /// Documents are small; forgetting runs restic, which wants more.
@@ -141,6 +143,7 @@ pub fn build(wanted: &Wanted<'_>, image: &str, proxy: &[EnvVar]) -> Result<(Job,
     let template = template(&settings);
     let pod = settings.pod.clone().unwrap_or_default();
     let retention = matches!(wanted.plan, JobPlan::Retention(_));
+    let reader = matches!(wanted.plan, JobPlan::Reader(_));
     let (namespace, name) = (&wanted.invoker.1, &wanted.invoker.2);
     let mut annotations = invoker(namespace, name);
     annotations.insert(PLAN_HASH_ANNOTATION.to_owned(), wanted.hash()?);
@@ -157,7 +160,7 @@ pub fn build(wanted: &Wanted<'_>, image: &str, proxy: &[EnvVar]) -> Result<(Job,
         node: None,
         image: image.to_owned(),
         proxy: proxy.to_vec(),
-        memory: if retention {
+        memory: if retention || reader {
             RETENTION_MEMORY
         } else {
             STORAGE_MEMORY
@@ -165,11 +168,11 @@ pub fn build(wanted: &Wanted<'_>, image: &str, proxy: &[EnvVar]) -> Result<(Job,
         secret_keys: wanted.data.keys().cloned().collect(),
         without_plan: false,
     };
-    let task = task(wanted, retention);
+    let task = task(wanted);
     let mut job = job::job(&frame, &[task]);
     if let Some(spec) = job.spec.as_mut() {
         spec.active_deadline_seconds = Some(wanted.deadline);
-        spec.ttl_seconds_after_finished = Some(GONE_AFTER);
+        spec.ttl_seconds_after_finished = Some(if reader { READER_GONE_AFTER } else { GONE_AFTER });
         if let Some(body) = spec.template.spec.as_mut() {
             body.node_name = pod.node_name.clone().filter(|node| !node.is_empty());
             body.readiness_gates = (!pod.readiness_gates.is_empty()).then(|| pod.readiness_gates.clone());
@@ -177,6 +180,15 @@ pub fn build(wanted: &Wanted<'_>, image: &str, proxy: &[EnvVar]) -> Result<(Job,
             body.automount_service_account_token = pod.automount_service_account_token.or(Some(retention));
             if body.service_account_name.as_deref() == Some("") {
                 body.service_account_name = None;
+            }
+            if reader {
+                // Somebody types into it, so its own files stay as they are; and nobody waits for it at the end.
+                body.termination_grace_period_seconds = Some(10);
+                body.enable_service_links = Some(false);
+                for container in &mut body.containers {
+                    let security = container.security_context.get_or_insert_default();
+                    security.read_only_root_filesystem.get_or_insert(true);
+                }
             }
         }
     }
@@ -191,8 +203,12 @@ pub fn build(wanted: &Wanted<'_>, image: &str, proxy: &[EnvVar]) -> Result<(Job,
     Ok((job, secret))
 }
 
-fn task(wanted: &Wanted<'_>, retention: bool) -> TaskContainer {
-    let role = if retention { "retention" } else { "storage" };
+fn task(wanted: &Wanted<'_>) -> TaskContainer {
+    let (task, args) = match &wanted.plan {
+        JobPlan::Retention(_) => (wanted.component, ["job", "retention"]),
+        JobPlan::Reader(_) => ("reader", ["reader", "serve"]),
+        _ => (wanted.component, ["job", "storage"]),
+    };
     let mut all = Volumes::default();
     if let Some((volume, mount, _)) = volumes::of_storage(wanted.storage, false) {
         all.volume(volume);
@@ -209,11 +225,11 @@ fn task(wanted: &Wanted<'_>, retention: bool) -> TaskContainer {
         ..VolumeMount::default()
     });
     TaskContainer {
-        task: wanted.component.to_owned(),
+        task: task.to_owned(),
         component: String::new(),
         function: FunctionSpec {
             command: vec!["/kubestash".to_owned()],
-            args: vec!["job".to_owned(), role.to_owned()],
+            args: args.map(ToOwned::to_owned).to_vec(),
             ..FunctionSpec::default()
         },
         volumes: all,

@@ -184,7 +184,7 @@ pub(super) fn failed_part(name: &str, snapshot: &str, failure: Failure) -> Repos
 }
 
 /// This pod, if its host name is its own.
-fn this_pod() -> Option<Holder> {
+pub(crate) fn this_pod() -> Option<Holder> {
     let host = host_name()?;
     let pod = std::env::var(POD_NAME_ENV).ok().filter(|name| !name.is_empty())?;
     let namespace = std::env::var(POD_NAMESPACE_ENV)

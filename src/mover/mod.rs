@@ -15,9 +15,9 @@ mod backup_status;
 pub mod job;
 pub mod kubernetes;
 mod mounts;
-mod plan;
+pub(crate) mod plan;
 mod progress;
-mod report;
+pub(crate) mod report;
 mod repository;
 pub mod restore;
 mod restore_errors;
@@ -122,7 +122,7 @@ fn failed(task: &Task, cause: JobCause, message: &str) -> JobResult {
 }
 
 #[cfg(unix)]
-async fn asked_to_stop() -> bool {
+pub(crate) async fn asked_to_stop() -> bool {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -137,6 +137,6 @@ async fn asked_to_stop() -> bool {
 }
 
 #[cfg(not(unix))]
-async fn asked_to_stop() -> bool {
+pub(crate) async fn asked_to_stop() -> bool {
     tokio::signal::ctrl_c().await.is_ok()
 }

@@ -10,27 +10,27 @@ use crate::backend::{SecretValues, Storage};
 use crate::restic::Redactor;
 
 /// A plan with the values it points at.
-pub(super) struct Loaded {
-    pub(super) plan: JobPlan,
-    pub(super) secrets: Secrets,
+pub(crate) struct Loaded {
+    pub(crate) plan: JobPlan,
+    pub(crate) secrets: Secrets,
 }
 
 /// The values beside a plan.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Secrets {
+pub(crate) struct Secrets {
     dir: PathBuf,
 }
 
 impl Loaded {
     /// From the directory that the Job mounts.
-    pub(super) fn from_environment() -> Result<Self, Failure> {
+    pub(crate) fn from_environment() -> Result<Self, Failure> {
         let dir = std::env::var_os(PLAN_DIR_ENV)
             .filter(|dir| !dir.is_empty())
             .map_or_else(|| PathBuf::from(PLAN_DIR), PathBuf::from);
         Self::from_directory(&dir)
     }
 
-    pub(super) fn from_directory(dir: &Path) -> Result<Self, Failure> {
+    pub(crate) fn from_directory(dir: &Path) -> Result<Self, Failure> {
         let file = dir.join(PLAN_FILE);
         let broken = |why: String| {
             Failure::new(
@@ -52,7 +52,7 @@ impl Loaded {
 
 impl Secrets {
     /// The values of one Secret.
-    pub(super) fn values(&self, secret: &PlanSecret) -> Result<SecretValues, Failure> {
+    pub(crate) fn values(&self, secret: &PlanSecret) -> Result<SecretValues, Failure> {
         let broken = |error: std::io::Error| {
             Failure::new(
                 JobCause::Misconfigured,
@@ -76,7 +76,7 @@ impl Secrets {
     }
 
     /// A storage with its values, which the redactor learns.
-    pub(super) fn storage(&self, backend: &PlanBackend, redactor: &mut Redactor) -> Result<Storage, Failure> {
+    pub(crate) fn storage(&self, backend: &PlanBackend, redactor: &mut Redactor) -> Result<Storage, Failure> {
         let credentials = match &backend.credentials {
             None => None,
             Some(secret) => {

@@ -56,7 +56,7 @@ pub(super) fn print_documents(documents: &[Document]) -> std::io::Result<Documen
 }
 
 /// Writes a file that holds a secret: readable by us alone.
-pub(super) fn write_secret_file(path: &std::path::Path, content: &SecretText) -> std::io::Result<()> {
+pub(crate) fn write_secret_file(path: &std::path::Path, content: &SecretText) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

@@ -5,6 +5,7 @@
 //! BackupStorage controllers (through [`super::signals`]), never by a timer.
 
 mod cleanup;
+mod reader;
 mod upload;
 
 use std::{
@@ -74,6 +75,7 @@ async fn reconcile(
         return cleanup::run(&repository, ctx, signals).await;
     }
     let repository = ctx.applier.add_finalizer(&repository, FINALIZER).await?;
+    let repository = reader::answer(&repository, ctx, Timestamp::now()).await?;
     if repository.spec.paused {
         return Ok(Action::await_change());
     }

@@ -21,6 +21,7 @@ use kube::{
 use sha2::{Digest, Sha256};
 
 use super::{Context, Error};
+use crate::api::config::job_plan::JobPlan;
 use crate::api::config::job_result::{Document, JobOutcome, JobResult};
 use crate::api::labels;
 use crate::decide::backup::owner;
@@ -171,6 +172,10 @@ async fn account(ctx: &Context, wanted: &Wanted<'_>, job: Option<&Job>) -> Resul
             .insert(labels::AZURE_USE.to_owned(), "true".to_owned());
     }
     ctx.applier.apply(&account).await?;
+    if matches!(wanted.plan, JobPlan::Reader(_)) {
+        // An identity at the storage's provider, and no right in the cluster.
+        return Ok(());
+    }
     let binding = RoleBinding {
         metadata,
         role_ref: RoleRef {

@@ -8,6 +8,7 @@
 pub mod command;
 pub mod errors;
 pub mod locks;
+pub mod look;
 pub mod messages;
 pub mod program;
 pub mod redact;

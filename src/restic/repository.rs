@@ -98,7 +98,7 @@ impl Repository {
         run(process, action, capture, limits, &self.redactor, on_message).await
     }
 
-    fn process(&self, arguments: &[String]) -> tokio::process::Command {
+    pub(super) fn process(&self, arguments: &[impl AsRef<std::ffi::OsStr>]) -> tokio::process::Command {
         let mut process = match self.before.split_first() {
             None => tokio::process::Command::new(&self.program.path),
             Some((first, rest)) => {

@@ -42,6 +42,8 @@ pub enum JobPlan {
     Retention(RetentionPlan),
     /// Work on the documents beside the data, for storages that only a Job can reach (local volumes).
     Storage(StoragePlan),
+    /// Stand by for a person who looks into a repository, see [`super::reader`].
+    Reader(ReaderPlan),
 }
 
 /// A repository of restic's and how to reach it. The restic repository of a component lies at
@@ -308,6 +310,17 @@ pub struct RetentionComponent {
     pub component_path: String,
     /// restic snapshot ids. An id that is gone already is not an error.
     pub forget: Vec<String>,
+}
+
+/// Stand by for a person who looks into a repository.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReaderPlan {
+    /// The repository.
+    pub repository: PlanRepository,
+    /// Identity of the cluster, see [`BackupPlan::cluster`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
 }
 
 /// Work on the documents of a storage.

@@ -4,5 +4,6 @@
 mod backend_meta;
 pub mod job_plan;
 pub mod job_result;
+pub mod reader;
 
 pub use backend_meta::BackendMeta;

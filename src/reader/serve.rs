@@ -1,0 +1,108 @@
+//! The reader pod's own process: it stands by, and ends when nobody has used it for a while.
+//!
+//! Who uses it is told by the time of one file, which every `run` touches while it works. Kubernetes' own deadline on the
+//! Job bounds the whole.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use super::Source;
+use crate::api::config::reader::IDLE;
+use crate::backend::Problem;
+use crate::mover::job::this_pod;
+use crate::restic::locks::{self, Holder};
+
+/// How often a `run` says that it works, and how often the pod looks.
+const EVERY: Duration = Duration::from_secs(5);
+
+fn file(name: &str) -> PathBuf {
+    std::env::temp_dir().join(name)
+}
+
+/// Says that the pod is in use, until the value is dropped.
+pub(super) fn in_use() -> InUse {
+    touch();
+    InUse(tokio::spawn(async {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            touch();
+        }
+    }))
+}
+
+/// See [`in_use`].
+pub(super) struct InUse(tokio::task::JoinHandle<()>);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.abort();
+        touch();
+    }
+}
+
+fn touch() {
+    // The pod then only ends a little early, and the plugin asks for another.
+    let _ = std::fs::write(file("used"), b"");
+}
+
+/// Whether the record of this pod lies beside the repository, so that a lock of ours can be told.
+pub(super) fn announced() -> bool {
+    file("announced").exists()
+}
+
+/// Stands by until the pod has been idle for long enough, or is told to stop.
+pub(super) async fn serve() -> ExitCode {
+    touch();
+    let record = announce().await;
+    let stop = crate::mover::asked_to_stop();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            _ = &mut stop => break,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        if idle() > Duration::from_secs(IDLE) {
+            tracing::info!("nobody has used this reader for {IDLE} s, so it ends");
+            break;
+        }
+    }
+    if let Some((source, path)) = record
+        && let Ok(documents) = source.storage.documents()
+    {
+        let _ = tokio::time::timeout(EVERY, documents.delete(&path)).await;
+    }
+    ExitCode::SUCCESS
+}
+
+fn idle() -> Duration {
+    let used = std::fs::metadata(file("used")).and_then(|m| m.modified());
+    used.ok()
+        .and_then(|then| SystemTime::now().duration_since(then).ok())
+        .unwrap_or_default()
+}
+
+/// Leaves the record of this pod beside the repository. Where that is not possible (a storage that is read-only for us),
+/// reads take no lock.
+async fn announce() -> Option<(Source, String)> {
+    let source = Source::mounted().ok()?;
+    let holder = Holder {
+        cluster: source.cluster.clone(),
+        ..this_pod()?
+    };
+    let path = locks::record_path(&source.path, &holder.host);
+    let text = serde_json::to_vec(&holder).ok()?;
+    let documents = source.storage.documents().ok()?;
+    match documents.put(&path, text).await {
+        Ok(()) => {
+            std::fs::write(file("announced"), b"").ok()?;
+            Some((source, path))
+        }
+        Err(error) => {
+            if error.problem != Problem::AccessDenied {
+                tracing::warn!(error = error.message, "no record of this pod could be left");
+            }
+            None
+        }
+    }
+}
