@@ -9,6 +9,7 @@ pub mod complete;
 pub mod context;
 pub mod error;
 pub mod follow;
+pub mod inside;
 pub mod manifests;
 pub mod names;
 pub mod report;

@@ -6,6 +6,7 @@
 mod change;
 mod connect;
 pub mod error;
+pub mod exec;
 pub mod flags;
 pub mod kinds;
 mod list;

@@ -108,6 +108,14 @@ impl Ui {
         lock(&self.out).write_all(text.as_bytes())
     }
 
+    /// Writes bytes of a file as they are.
+    ///
+    /// # Errors
+    /// As [`Ui::data`].
+    pub fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        lock(&self.out).write_all(bytes)
+    }
+
     /// Writes one line of data.
     ///
     /// # Errors

@@ -18,8 +18,8 @@ use crate::restic::look::Look;
 use crate::restic::messages::{self, Message};
 use crate::restic::{ResticError, errors};
 
-/// A checkpoint follows each so many bytes.
-const CHECKPOINT: u64 = 16 << 20;
+/// A checkpoint follows at each multiple of so many bytes.
+pub const CHECKPOINT: u64 = 16 << 20;
 /// The largest answer that is held in memory.
 const HELD: u64 = 64 << 20;
 /// How much of what restic complains about is kept.
@@ -31,22 +31,26 @@ struct Answer<'a, W> {
     say: &'a UnboundedSender<Control>,
     digest: Context,
     bytes: u64,
-    since: u64,
 }
 
 impl<W: AsyncWrite + Unpin> Answer<'_, W> {
     async fn write(&mut self, data: &[u8]) -> Result<(), Trouble> {
         let gone = |e: std::io::Error| Trouble::new(JobCause::Killed, format!("nobody reads any more: {e}"));
-        self.out.write_all(data).await.map_err(gone)?;
-        self.digest.update(data);
-        self.bytes += data.len() as u64;
-        self.since += data.len() as u64;
-        if self.since >= CHECKPOINT {
-            self.since = 0;
-            let _ = self.say.send(Control::Checkpoint {
-                bytes: self.bytes,
-                sha256: hex(self.digest.clone().finish().as_ref()),
-            });
+        let mut rest = data;
+        while !rest.is_empty() {
+            // Exactly at the boundary, so that the other side can take its own hash there.
+            let room = usize::try_from(CHECKPOINT - self.bytes % CHECKPOINT).unwrap_or(rest.len());
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            self.out.write_all(now).await.map_err(gone)?;
+            self.digest.update(now);
+            self.bytes += now.len() as u64;
+            if self.bytes.is_multiple_of(CHECKPOINT) {
+                let _ = self.say.send(Control::Checkpoint {
+                    bytes: self.bytes,
+                    sha256: hex(self.digest.clone().finish().as_ref()),
+                });
+            }
+            rest = later;
         }
         Ok(())
     }
@@ -83,7 +87,6 @@ pub async fn perform(
         say,
         digest: Context::new(&SHA256),
         bytes: 0,
-        since: 0,
     };
     let opened = source.open(&request.component_path).await?;
     match &request.op {

@@ -1,12 +1,15 @@
-//! `snapshot`: what there is to restore.
+//! `snapshot`: what there is to restore, down to the files.
 
+pub mod cat;
+pub mod download;
 pub mod list;
+pub mod ls;
 pub mod show;
 
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 
-/// List Snapshots: what there is to restore
+/// Look at Snapshots, down to the files in them
 #[derive(Debug, clap::Args)]
 pub struct SnapshotArgs {
     #[command(subcommand)]
@@ -17,6 +20,10 @@ pub struct SnapshotArgs {
 enum SnapshotCommand {
     List(list::ListArgs),
     Show(show::ShowArgs),
+    Ls(ls::LsArgs),
+    Tree(ls::TreeArgs),
+    Cat(cat::CatArgs),
+    Download(download::DownloadArgs),
 }
 
 /// Runs one of the commands.
@@ -27,5 +34,9 @@ pub async fn run(args: &SnapshotArgs, context: &Context) -> Result<Exit, CliErro
     match &args.command {
         SnapshotCommand::List(args) => list::run(args, context).await,
         SnapshotCommand::Show(args) => show::run(args, context).await,
+        SnapshotCommand::Ls(args) => ls::run(args, context).await,
+        SnapshotCommand::Tree(args) => ls::tree(args, context).await,
+        SnapshotCommand::Cat(args) => cat::run(args, context).await,
+        SnapshotCommand::Download(args) => download::run(args, context).await,
     }
 }
