@@ -1,7 +1,10 @@
 //! `snapshot`: what there is to restore, down to the files.
 
 pub mod cat;
+pub mod delete;
+pub mod diff;
 pub mod download;
+pub mod find;
 pub mod list;
 pub mod ls;
 pub mod show;
@@ -22,8 +25,12 @@ enum SnapshotCommand {
     Show(show::ShowArgs),
     Ls(ls::LsArgs),
     Tree(ls::TreeArgs),
+    Find(find::FindArgs),
+    History(find::HistoryArgs),
     Cat(cat::CatArgs),
+    Diff(diff::DiffArgs),
     Download(download::DownloadArgs),
+    Delete(delete::DeleteArgs),
 }
 
 /// Runs one of the commands.
@@ -36,6 +43,10 @@ pub async fn run(args: &SnapshotArgs, context: &Context) -> Result<Exit, CliErro
         SnapshotCommand::Show(args) => show::run(args, context).await,
         SnapshotCommand::Ls(args) => ls::run(args, context).await,
         SnapshotCommand::Tree(args) => ls::tree(args, context).await,
+        SnapshotCommand::Find(args) => find::run(args, context).await,
+        SnapshotCommand::History(args) => find::history(args, context).await,
+        SnapshotCommand::Diff(args) => diff::run(args, context).await,
+        SnapshotCommand::Delete(args) => delete::run(args, context).await,
         SnapshotCommand::Cat(args) => cat::run(args, context).await,
         SnapshotCommand::Download(args) => download::run(args, context).await,
     }
