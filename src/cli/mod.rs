@@ -36,7 +36,7 @@ use crate::output::ui::{Settings, Ui, Verbosity};
 const GROUPS: &[(&str, &[&str])] = &[
     (
         "Back up and restore",
-        &["create", "backup", "restore", "snapshot"],
+        &["create", "backup", "restore", "snapshot", "repo"],
     ),
     (
         "Look and understand",
@@ -49,7 +49,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 ];
 
 /// KubeStash's own commands, for hands and scripts that know them: named on the first screen, explained by their help.
-const FAMILIAR: &[&str] = &["clone", "copy", "debug", "pause", "resume", "trigger"];
+const FAMILIAR: &[&str] = &["clone", "copy", "debug", "download", "password", "pause", "resume", "trigger", "unlock"];
 
 /// The arguments of the plugin.
 #[derive(Debug, Parser)]

@@ -7,9 +7,11 @@ pub mod copy;
 pub mod create;
 pub mod debug;
 pub mod doctor;
+pub mod familiar;
 pub mod install;
 pub mod logs;
 pub mod pause;
+pub mod repo;
 pub mod restore;
 pub mod sandbox;
 pub mod snapshot;
@@ -34,6 +36,7 @@ pub enum Command {
     Restore(restore::RestoreArgs),
     Create(create::CreateArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Repo(repo::RepoArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     Trigger(trigger::TriggerArgs),
@@ -41,6 +44,10 @@ pub enum Command {
     Copy(copy::CopyArgs),
     Clone(clone::CloneArgs),
     Debug(debug::DebugArgs),
+    Download(familiar::DownloadArgs),
+    Unlock(familiar::UnlockArgs),
+    #[command(visible_alias = "pw")]
+    Password(familiar::PasswordArgs),
     Status(status::StatusArgs),
     Why(why::WhyArgs),
     Logs(logs::LogsArgs),
@@ -85,6 +92,10 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Copy(args) => copy::run(args, context).await,
         Command::Clone(args) => clone::run(args, context).await,
         Command::Debug(args) => debug::run(args, context).await,
+        Command::Repo(args) => repo::run(args, context).await,
+        Command::Download(args) => familiar::download(args, context).await,
+        Command::Unlock(args) => familiar::unlock(args, context).await,
+        Command::Password(args) => familiar::password(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Why(args) => why::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,

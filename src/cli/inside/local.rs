@@ -73,7 +73,7 @@ pub(super) async fn source(cluster: &Cluster, repository: &Repository) -> Result
         path: repository.spec.path.clone(),
         password: SecretText::new(password),
         redactor,
-        cluster: String::new(),
+        cluster: crate::cli::commands::repo::unlock::identity(cluster).await,
         scratch,
         lock: false,
     })

@@ -118,6 +118,30 @@ impl<'c> Session<'c> {
         repository: &str,
         seconds: u32,
     ) -> Result<Self, CliError> {
+        Session::begin(context, args, namespace, repository, seconds, false).await
+    }
+
+    /// As [`Session::open`], with a new reader: its Secrets are those of this moment.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn open_anew(
+        context: &'c Context,
+        args: &ReaderArgs,
+        namespace: &str,
+        repository: &str,
+    ) -> Result<Self, CliError> {
+        Session::begin(context, args, namespace, repository, LIVES, true).await
+    }
+
+    async fn begin(
+        context: &'c Context,
+        args: &ReaderArgs,
+        namespace: &str,
+        repository: &str,
+        seconds: u32,
+        anew: bool,
+    ) -> Result<Self, CliError> {
         let cluster = context.cluster().await?;
         let found: Repository = cluster
             .get(&kinds::REPOSITORY, Some(namespace), repository)
@@ -125,7 +149,7 @@ impl<'c> Session<'c> {
         let way = if args.local {
             Way::Local(Box::new(local::source(cluster, &found).await?))
         } else {
-            Way::Pod(Box::pin(pod::find(context, args, &found, seconds, false)).await?)
+            Way::Pod(Box::pin(pod::find(context, args, &found, seconds, anew)).await?)
         };
         Ok(Session {
             context,

@@ -5,6 +5,7 @@
 //! journal in the directory notes the place. Run again after an interruption, the download goes on from there, in the
 //! middle of a file if need be. At the end sizes are compared, times and permissions set, and hard links tied again.
 
+mod pattern;
 mod place;
 mod tar;
 mod unpack;
@@ -58,6 +59,12 @@ pub struct DownloadArgs {
     /// Replace files that differ
     #[arg(long, requires = "to")]
     overwrite: bool,
+    /// Only what matches this pattern; may be repeated
+    #[arg(long, value_name = "PATTERN", requires = "to")]
+    include: Vec<String>,
+    /// Not what matches this pattern; may be repeated
+    #[arg(long, value_name = "PATTERN", requires = "to")]
+    exclude: Vec<String>,
     /// Component to download; may be repeated; all by default
     #[arg(
         long,
@@ -89,6 +96,27 @@ pub(in crate::cli) struct Downloaded {
     skipped: Vec<String>,
 }
 
+impl Downloaded {
+    /// How many files are there now.
+    pub(in crate::cli) fn files(&self) -> u64 {
+        self.files
+    }
+
+    /// How many bytes they have.
+    pub(in crate::cli) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How it ended.
+    pub(in crate::cli) fn exit(&self) -> Exit {
+        if self.skipped.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::Partial
+        }
+    }
+}
+
 impl View for Downloaded {
     const COMMAND: &'static str = "snapshot-download";
     const KIND: &'static str = "Downloaded";
@@ -109,6 +137,10 @@ pub(in crate::cli) struct Wanted<'a> {
     pub(in crate::cli) overwrite: bool,
     /// A directory for each component even when there is only one.
     pub(in crate::cli) by_component: bool,
+    /// Only what matches one of these.
+    pub(in crate::cli) include: &'a [String],
+    /// Not what matches one of these.
+    pub(in crate::cli) exclude: &'a [String],
     pub(in crate::cli) reader: &'a ReaderArgs,
 }
 
@@ -137,6 +169,8 @@ pub async fn run(args: &DownloadArgs, context: &Context) -> Result<Exit, CliErro
         to,
         overwrite: args.overwrite,
         by_component: picked.several(),
+        include: &args.include,
+        exclude: &args.exclude,
         reader: &args.reader,
     };
     let done = download(&picked, &wanted, context).await?;
@@ -260,8 +294,9 @@ async fn units(session: &Session<'_>, picked: &Picked, wanted: &Wanted<'_>) -> R
                 continue;
             }
             match listing(session, &part, &full).await {
-                Ok(entries) => {
+                Ok(mut entries) => {
                     found = true;
+                    entries.retain(|path, entry| selected(path, entry, wanted));
                     let dir = if wanted.by_component {
                         wanted.to.join(&part.component)
                     } else {
@@ -283,6 +318,13 @@ async fn units(session: &Session<'_>, picked: &Picked, wanted: &Wanted<'_>) -> R
         }
     }
     Ok(units)
+}
+
+/// Whether patterns leave an entry in. A directory is made when something in it is, so with `--include` only files count.
+fn selected(path: &[u8], entry: &Entry, wanted: &Wanted<'_>) -> bool {
+    let any = |patterns: &[String]| patterns.iter().any(|p| pattern::covers(p, path));
+    let in_it = wanted.include.is_empty() || (entry.kind != "dir" && any(wanted.include));
+    in_it && !any(wanted.exclude)
 }
 
 async fn listing(

@@ -133,6 +133,10 @@ impl<'a> Unpacker<'a> {
     }
 
     fn begin(&mut self, header: &Header) -> Result<(), CliError> {
+        // Left out by a pattern: it passes by.
+        if self.entry(&header.path).is_none() {
+            return Ok(());
+        }
         match header.kind {
             Kind::Directory => self.place.directory(&header.path),
             Kind::Link => self.place.link(&header.path, &header.link),
