@@ -2,6 +2,7 @@
 //! exists and succeeded, has the components, the target is there, the Addon has the task.
 
 mod plan;
+pub mod preview;
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use self::plan::Plan;
 use crate::cli::commands::logs::{self, Sink};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::{follow, names, report};
+use crate::cli::{follow, names, report, schemas};
 use crate::cluster::kinds;
 use crate::output::format::Format;
 use crate::output::human;
@@ -26,6 +27,7 @@ use crate::output::human;
 ///   kubectl kubestash restore bc/sample-backup --snapshot s3-repo-sample-backup-daily-1700000000
 ///   kubectl kubestash restore snapshot/s3-repo-sample-backup-daily-1700000000 --target pvc/other --wait --logs
 ///   kubectl kubestash restore sample-backup --components dump-pod-0
+///   kubectl kubestash restore sample-backup --path config/app.yaml --plan
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct RestoreArgs {
@@ -47,6 +49,21 @@ pub struct RestoreArgs {
     /// Component to restore; may be repeated; all by default
     #[arg(long, visible_alias = "component", value_name = "NAME", value_delimiter = ',')]
     components: Vec<String>,
+    /// File or directory to restore, below what was backed up or as a whole path; may be repeated
+    #[arg(long = "path", value_name = "PATH")]
+    paths: Vec<String>,
+    /// Only what matches this pattern; may be repeated
+    #[arg(long, value_name = "PATTERN", conflicts_with = "exclude")]
+    include: Vec<String>,
+    /// Not what matches this pattern; may be repeated
+    #[arg(long, value_name = "PATTERN", conflicts_with = "paths")]
+    exclude: Vec<String>,
+    /// Only show what would be done: from when, how much, into what, who uses it; writes nothing
+    #[arg(long)]
+    plan: bool,
+    /// Restore this Snapshot although something speaks against it: another application's, empty, or much smaller
+    #[arg(long, value_name = "SNAPSHOT")]
+    i_mean: Option<String>,
     /// Name of the RestoreSession to create
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -76,6 +93,19 @@ pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
     let plan = Plan::make(args, cluster, namespace, source).await?;
+    let include = plan.included(args);
+    let preview = Box::pin(preview::make(
+        &plan,
+        &args.components,
+        &include,
+        &args.exclude,
+        context,
+    ))
+    .await?;
+    if args.plan {
+        return show(&preview, args, context);
+    }
+    preview.check(args.i_mean.as_deref())?;
     let object = plan.object(args, namespace, context.now);
     let created = cluster
         .create(&kinds::RESTORE_SESSION, Some(namespace), &object)
@@ -126,4 +156,17 @@ pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError
         &[outcome],
     )
     .await
+}
+
+/// Prints what would be done. What speaks against it is part of the answer, and of the code.
+fn show(preview: &preview::RestorePlan, args: &RestoreArgs, context: &Context) -> Result<Exit, CliError> {
+    if args.output.is_table() {
+        for line in preview.lines(context.now) {
+            context.ui.line(&line)?;
+        }
+    } else {
+        schemas::print(context, &args.output, preview)?;
+    }
+    preview.check(args.i_mean.as_deref())?;
+    Ok(Exit::Ok)
 }

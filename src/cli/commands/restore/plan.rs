@@ -28,7 +28,8 @@ const TARGETS: [&Kind; 4] = [
 
 /// A checked restore.
 pub(super) struct Plan {
-    snapshot: SnapshotDetail,
+    /// The Snapshot.
+    pub(super) snapshot: SnapshotDetail,
     /// What the data goes into.
     pub(super) target: Reference,
     addon: String,
@@ -54,7 +55,15 @@ impl Plan {
             .as_ref()
             .and_then(|c| session_of(c, &snapshot.spec.session));
         let same_target = args.target.is_none();
-        let (addon, task) = task(cluster, &target, session.filter(|_| same_target)).await?;
+        let (addon, mut task) = task(cluster, &target, session.filter(|_| same_target)).await?;
+        let include = patterns(&snapshot, args);
+        for (name, values) in [("include", &include), ("exclude", &args.exclude)] {
+            if !values.is_empty() {
+                takes(cluster, &addon, &task.name, name).await?;
+                let params = task.params.get_or_insert_default();
+                params.insert(name.to_owned(), Value::String(listed(values)));
+            }
+        }
         Ok(Plan {
             snapshot,
             target,
@@ -62,6 +71,16 @@ impl Plan {
             task,
             source: source.name.to_owned(),
         })
+    }
+
+    /// What restic is to include: the paths, made whole, and the patterns.
+    pub(super) fn included(&self, args: &RestoreArgs) -> Vec<String> {
+        patterns(&self.snapshot, args)
+    }
+
+    /// The Addon and its task.
+    pub(super) fn task_name(&self) -> String {
+        format!("{} of {}", self.task.name, self.addon)
     }
 
     /// The RestoreSession to create.
@@ -106,6 +125,67 @@ impl Plan {
             self.target.kind, self.target.name, self.snapshot.metadata.name
         )
     }
+}
+
+/// What restic is to include. A path that is not whole is meant below each path that was backed up; characters with a
+/// meaning in patterns stand for themselves in it.
+fn patterns(snapshot: &SnapshotDetail, args: &RestoreArgs) -> Vec<String> {
+    let mut tops: Vec<&str> = snapshot
+        .status
+        .components
+        .iter()
+        .filter(|(name, _)| args.components.is_empty() || args.components.contains(name))
+        .flat_map(|(_, component)| &component.restic_stats)
+        .filter_map(|stats| stats.summary.as_ref())
+        .map(|summary| summary.host_path.as_str())
+        .collect();
+    tops.sort_unstable();
+    tops.dedup();
+    let mut all = Vec::new();
+    for path in &args.paths {
+        let literal: String = path
+            .trim_end_matches('/')
+            .chars()
+            .flat_map(|c| {
+                let escaped = matches!(c, '*' | '?' | '[' | ']' | '\\');
+                escaped.then_some('\\').into_iter().chain([c])
+            })
+            .collect();
+        if path.starts_with('/') {
+            all.push(literal);
+        } else {
+            let literal = literal.trim_start_matches("./");
+            all.extend(
+                tops.iter()
+                    .map(|top| format!("/{}/{literal}", top.trim_matches('/'))),
+            );
+        }
+    }
+    all.extend(args.include.iter().cloned());
+    all
+}
+
+/// A list as tasks take it: separated by commas, with commas in names escaped.
+fn listed(values: &[String]) -> String {
+    let escaped: Vec<String> = values.iter().map(|v| v.replace(',', "\\,")).collect();
+    escaped.join(",")
+}
+
+/// Whether a task has a parameter; the catalog in the cluster may be older.
+async fn takes(cluster: &Cluster, addon: &str, task: &str, parameter: &str) -> Result<(), CliError> {
+    let found: Addon = cluster.get(&kinds::ADDON, None, addon).await?;
+    let task_found = found.spec.restore_tasks.iter().find(|t| t.name == task);
+    if task_found.is_some_and(|t| t.parameters.iter().any(|p| p.name == parameter)) {
+        return Ok(());
+    }
+    Err(CliError::new(
+        Exit::Precondition,
+        format!(
+            "task {task} of Addon {addon} has no parameter {parameter}, so it restores everything or nothing"
+        ),
+    )
+    .hint("`kubectl kubestash install` brings the catalog of this version")
+    .hint("`kubectl kubestash snapshot download SNAPSHOT PATH --to DIR` fetches single files"))
 }
 
 /// The BackupConfiguration that was named; `None` when a Snapshot was.
