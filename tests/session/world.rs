@@ -394,7 +394,7 @@ async fn write_component(client: &Client, plan: &JobPlan, end: &End) {
                 .await
                 .unwrap();
         }
-        JobPlan::Retention(_) | JobPlan::Storage(_) => {}
+        JobPlan::Retention(_) | JobPlan::Storage(_) | JobPlan::Reader(_) => {}
     }
 }
 
