@@ -71,6 +71,16 @@ pub enum AddonError {
         /// What it wants.
         executor: TaskExecutor,
     },
+    /// A volume of the session cannot be made.
+    #[error("task \"{task}\": {what} {why}")]
+    Volume {
+        /// The task.
+        task: String,
+        /// Which.
+        what: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// A `${…}` cannot be resolved.
     #[error("task \"{task}\": {source}")]
     Variable {
@@ -266,7 +276,7 @@ pub fn resolved<T: serde::Serialize + serde::de::DeserializeOwned>(
 }
 
 /// The free object's scalars as texts; lists of scalars become comma-separated.
-fn scalars(params: &FreeObject) -> Inputs {
+pub(super) fn scalars(params: &FreeObject) -> Inputs {
     params
         .iter()
         .filter_map(|(key, value)| scalar(value).map(|text| (key.clone(), text)))

@@ -62,8 +62,10 @@ pub struct PlannedJob {
     pub job: Job,
     /// The Secret of the same name.
     pub secret: Secret,
-    /// The claims its pod mounts; each must exist.
+    /// The claims its pod mounts; each must exist, or be among those to make.
     pub claims: Vec<String>,
+    /// Claims to make before the Job, in its namespace; they stay when it is gone.
+    pub new_claims: Vec<PersistentVolumeClaim>,
 }
 
 /// Everything the Jobs of a session depend on.
@@ -412,8 +414,14 @@ pub(super) fn planned(
     data: SecretData,
     claims: Vec<String>,
 ) -> Result<PlannedJob, ExecutorError> {
+    let mut new_claims: Vec<PersistentVolumeClaim> =
+        containers.iter().flat_map(|c| c.volumes.claims.clone()).collect();
+    for claim in &mut new_claims {
+        claim.metadata.namespace = Some(frame.namespace.clone());
+    }
     Ok(PlannedJob {
         components: containers.iter().map(|c| c.component.clone()).collect(),
+        new_claims,
         job: job::job(frame, containers),
         secret: plan_secret(frame, plans, data)?,
         claims,

@@ -24,8 +24,8 @@ use crate::{
             backup_session::BACKUP_CANCELLED,
         },
         config::job_result::{JobOutcome, JobResult},
-        core::{BackupConfiguration, BackupSessionStatus},
-        shared::{ConditionStatus, HookInfo},
+        core::{BackupConfiguration, BackupSessionStatus, RestorePhase, RestoreSessionStatus},
+        shared::ConditionStatus,
     },
     decide::{conditions, target},
 };
@@ -201,6 +201,12 @@ pub fn session_error(status: &BackupSessionStatus) -> String {
     {
         return condition.message.clone();
     }
+    let incomplete = crate::api::conditions::backup_session::BACKUP_INCOMPLETE;
+    if let Some(condition) = conditions::find(&status.conditions, incomplete)
+        && condition.status == ConditionStatus::True
+    {
+        return condition.message.clone();
+    }
     if let Some(snapshot) = status
         .snapshots
         .iter()
@@ -216,20 +222,29 @@ pub fn session_error(status: &BackupSessionStatus) -> String {
         .unwrap_or_default()
 }
 
-/// Why a session with hooks cannot run: this operator does not run them, and a backup without them may be worthless.
+/// The error of a restore as hooks and events see it: the first condition that is False, else the error of a component;
+/// empty when all went well.
 #[must_use]
-pub fn hooks_unsupported<'a>(hooks: impl IntoIterator<Item = &'a HookInfo>) -> Option<String> {
-    let names: Vec<_> = hooks
-        .into_iter()
-        .map(|hook| format!("\"{}\"", hook.name))
-        .collect();
-    if names.is_empty() {
-        return None;
-    }
-    Some(format!(
-        "hooks are not supported by this version and are not skipped silently: remove {} from the session or upgrade",
-        names.join(", ")
-    ))
+pub fn restore_error(status: &RestoreSessionStatus) -> String {
+    let condition = status
+        .conditions
+        .iter()
+        .find(|c| c.status == ConditionStatus::False)
+        .map(|c| c.message.clone());
+    let component = || {
+        status.components.iter().find_map(|(name, c)| {
+            let error = c.error.as_ref()?;
+            Some(format!("component \"{name}\": {error}"))
+        })
+    };
+    let failed = || {
+        let any = status
+            .components
+            .values()
+            .any(|c| c.phase == Some(RestorePhase::Failed));
+        any.then(|| "the restore failed".to_owned())
+    };
+    condition.or_else(component).or_else(failed).unwrap_or_default()
 }
 
 #[cfg(test)]

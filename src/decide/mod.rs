@@ -8,6 +8,7 @@ pub mod cancel;
 pub mod components;
 pub mod conditions;
 pub mod explain;
+pub mod hooks;
 pub mod job;
 pub mod naming;
 pub mod phases;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
@@ -36,6 +36,15 @@ const RESTORE_MEMORY: &str = "256Mi";
 
 /// Names the newest fitting Snapshot.
 pub const LATEST: &str = "latest";
+
+/// How long a missing target is waited for where the session has no restoreTimeout.
+pub const TARGET_WITHIN: SignedDuration = SignedDuration::from_mins(30);
+
+/// Whether a target that has been missing since then is still waited for; a restoreTimeout has its own deadline.
+#[must_use]
+pub fn awaits_target(session: &RestoreSession, since: Timestamp, now: Timestamp) -> bool {
+    session.spec.restore_timeout.is_some() || now.duration_since(since) < TARGET_WITHIN
+}
 
 /// One component to restore and where.
 #[derive(Debug, Clone, PartialEq)]

@@ -243,7 +243,7 @@ fn task(wanted: &Wanted<'_>) -> TaskContainer {
 }
 
 /// The pod's half of `runtimeSettings` in the shape of a Job's template.
-fn template(settings: &RuntimeSettings) -> PodTemplateSpec {
+pub(super) fn template(settings: &RuntimeSettings) -> PodTemplateSpec {
     let pod = settings.pod.clone().unwrap_or_default();
     PodTemplateSpec {
         metadata: Some(ObjectMetadata {

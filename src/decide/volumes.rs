@@ -3,14 +3,20 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, Pod, PodSpec, Volume, VolumeMount,
+    EmptyDirVolumeSource, EphemeralVolumeSource, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+    PersistentVolumeClaimTemplate, PersistentVolumeClaimVolumeSource, Pod, PodSpec, Volume, VolumeMount,
 };
+use kube::api::ObjectMeta;
 
 use super::{
     addon::{self, AddonError, SessionTask, TMP_PATH, TMP_VOLUME},
     variables::Inputs,
 };
-use crate::api::storage::{BackupStorage, Provider};
+use crate::api::{
+    labels,
+    shared::{PartialObjectMeta, VolumeSource},
+    storage::{BackupStorage, Provider},
+};
 
 /// A pod's volumes and one container's mounts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +25,8 @@ pub struct Volumes {
     pub volumes: Vec<Volume>,
     /// The container's, unique by mount path.
     pub mounts: Vec<VolumeMount>,
+    /// Claims to make for the volumes; they stay when the Job is gone.
+    pub claims: Vec<PersistentVolumeClaim>,
 }
 
 impl Volumes {
@@ -61,13 +69,18 @@ pub fn of_task(
     for template in &task.task.volume_template {
         let template = addon::resolved(task, template, inputs)?;
         let source = sources.remove(&template.name).flatten().or(template.source);
-        let source = source.unwrap_or_default();
-        out.volume(source.into_volume(template.name));
+        sourced(
+            task,
+            template.name,
+            source.unwrap_or_default(),
+            read_only,
+            &mut out,
+        )?;
     }
     // Volumes the session names beyond the templates, such as a cache in place of the scratch volume.
     for (name, source) in sources {
         if let Some(source) = source {
-            out.volume(source.into_volume(name));
+            sourced(task, name, source, read_only, &mut out)?;
         }
     }
     for mount in &task.task.volume_mounts {
@@ -76,6 +89,13 @@ pub fn of_task(
     match &task.reference.target_volumes {
         Some(given) => {
             let given = addon::resolved(task, given, inputs)?;
+            if read_only && !given.volume_claim_templates.is_empty() {
+                let why = "makes claims for a restore; a backup reads claims that exist: name them in targetVolumes.volumes";
+                return Err(refused(task, "targetVolumes.volumeClaimTemplates", why));
+            }
+            for made in given.volume_claim_templates {
+                lasting(task, None, made.metadata.unwrap_or_default(), made.spec, &mut out)?;
+            }
             given.volumes.into_iter().for_each(|volume| out.volume(volume));
             given.volume_mounts.into_iter().for_each(|mount| out.mount(mount));
         }
@@ -88,6 +108,83 @@ pub fn of_task(
     }
     scratch(&mut out);
     Ok(out)
+}
+
+/// A volume with its source. A claim template is a claim that goes with the pod; but where a restore puts data, the claim
+/// is what is restored, and stays.
+fn sourced(
+    task: &SessionTask,
+    name: String,
+    mut source: VolumeSource,
+    read_only: bool,
+    out: &mut Volumes,
+) -> Result<(), AddonError> {
+    let Some(template) = source.volume_claim_template.take() else {
+        out.volume(source.into_volume(name));
+        return Ok(());
+    };
+    let metadata = template.metadata.unwrap_or_default();
+    if !read_only && name != TMP_VOLUME && name != addon::INTERIM_VOLUME {
+        return lasting(task, Some(name), metadata, template.spec, out);
+    }
+    out.volume(Volume {
+        name,
+        ephemeral: Some(EphemeralVolumeSource {
+            volume_claim_template: Some(PersistentVolumeClaimTemplate {
+                metadata: Some(ObjectMeta {
+                    labels: Some(metadata.labels),
+                    annotations: Some(metadata.annotations),
+                    ..ObjectMeta::default()
+                }),
+                spec: template.spec.unwrap_or_default(),
+            }),
+        }),
+        ..Volume::default()
+    });
+    Ok(())
+}
+
+/// A claim to make, and the volume (called like the claim where it has no name of its own) that mounts it.
+fn lasting(
+    task: &SessionTask,
+    volume: Option<String>,
+    metadata: PartialObjectMeta,
+    spec: Option<PersistentVolumeClaimSpec>,
+    out: &mut Volumes,
+) -> Result<(), AddonError> {
+    let Some(name) = metadata.name.filter(|name| !name.is_empty()) else {
+        let what = volume.unwrap_or_else(|| "targetVolumes.volumeClaimTemplates".to_owned());
+        return Err(refused(
+            task,
+            &what,
+            "needs metadata.name: the claim that is restored is called so",
+        ));
+    };
+    out.volume(claim(volume.as_deref().unwrap_or(&name), &name));
+    let mut labels = metadata.labels;
+    labels.insert(
+        labels::MANAGED_BY.to_owned(),
+        labels::MANAGED_BY_KUBESTASH.to_owned(),
+    );
+    out.claims.push(PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(name),
+            labels: Some(labels),
+            annotations: Some(metadata.annotations),
+            ..ObjectMeta::default()
+        },
+        spec,
+        ..PersistentVolumeClaim::default()
+    });
+    Ok(())
+}
+
+fn refused(task: &SessionTask, what: &str, why: &str) -> AddonError {
+    AddonError::Volume {
+        task: task.task.name.clone(),
+        what: what.to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 /// The scratch volume, unless the task brings its own.
@@ -309,6 +406,51 @@ mod tests {
         let out = of_task(&task, &known, None, true).unwrap();
         assert_eq!(claims(&out.volumes), ["nfs-pvc", "cache"]);
         assert_eq!(out.volumes.iter().filter(|v| v.name == TMP_VOLUME).count(), 1);
+    }
+
+    #[test]
+    fn a_claim_template_goes_with_the_pod_unless_it_is_what_is_restored() {
+        let template = json!({"volumeClaimTemplate": {"metadata": {"name": "new-${POD_ORDINAL}"}, "spec": {"accessModes": ["ReadWriteOnce"]}}});
+        let task = |kind: &str| {
+            self::task(
+                json!({"name": kind, "function": "f", "volumeTemplate": [
+                    {"name": "kubestash-tmp-volume", "source": {"emptyDir": {}}}, {"name": "data", "source": {"emptyDir": {}}}]}),
+                json!({"name": kind, "addonVolumes": [{"name": "kubestash-tmp-volume", "source": template}, {"name": "data", "source": template}]}),
+            )
+        };
+        let known = inputs(&[("POD_ORDINAL", "1")]);
+        let backup = of_task(&task("logical-backup"), &known, None, true).unwrap();
+        assert!(backup.claims.is_empty());
+        assert!(
+            backup.volumes.iter().all(|v| v.ephemeral.is_some()),
+            "{:?}",
+            backup.volumes
+        );
+        let restore = of_task(&task("logical-backup-restore"), &known, None, false).unwrap();
+        assert!(restore.volumes[0].ephemeral.is_some(), "scratch is not kept");
+        assert_eq!(claims(&restore.volumes), ["new-1"]);
+        assert_eq!(restore.claims[0].metadata.name.as_deref(), Some("new-1"));
+        assert!(restore.claims[0].spec.is_some());
+    }
+
+    #[test]
+    fn claims_of_target_volumes_are_made_for_restores_only() {
+        let task = task(
+            json!({"name": "t", "function": "f"}),
+            json!({"name": "t", "targetVolumes": {
+                "volumeClaimTemplates": [{"metadata": {"name": "clone"}, "spec": {}}],
+                "volumeMounts": [{"name": "clone", "mountPath": "/source/data"}]}}),
+        );
+        let out = of_task(&task, &inputs(&[]), None, false).unwrap();
+        assert_eq!(
+            (claims(&out.volumes), out.claims.len()),
+            (vec!["clone".to_owned()], 1)
+        );
+        let refused = of_task(&task, &inputs(&[]), None, true).unwrap_err().to_string();
+        assert!(
+            refused.contains("targetVolumes.volumeClaimTemplates") && refused.contains("exist"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum Task {
     Retention,
     /// Work on the documents of a storage that only a Job can mount
     Storage,
+    /// Carry out the action of a hook
+    Hook,
 }
 
 impl Task {
@@ -40,6 +42,7 @@ impl Task {
             Self::PvcRestore(_) => "pvc-restore",
             Self::Retention => "retention",
             Self::Storage => "storage",
+            Self::Hook => "hook",
         }
     }
 }

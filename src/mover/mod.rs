@@ -12,6 +12,7 @@
 pub mod args;
 pub mod backup;
 mod backup_status;
+mod hook;
 pub mod job;
 pub mod kubernetes;
 mod mounts;
@@ -84,6 +85,9 @@ async fn watched(task: &Task, cancel: &CancellationToken) -> JobResult {
 /// Loads the plan and runs the job that it is for.
 async fn start(task: &Task, cancel: CancellationToken) -> Result<JobResult, Failure> {
     let loaded = plan::Loaded::from_environment()?;
+    if let (Task::Hook, JobPlan::Hook(plan)) = (task, &loaded.plan) {
+        return Ok(Box::pin(hook::run(plan, &cancel)).await);
+    }
     let needs_api = !matches!(loaded.plan, JobPlan::Storage(_));
     let kubernetes: Arc<dyn Kubernetes> = if needs_api {
         Arc::new(ApiServer::connect().await?)

@@ -5,25 +5,27 @@
 //! and from objects with names that follow from its own, so it resumes after an interruption between any two writes.
 //!
 //! The steps, each in a file of its folder: `claim` (may it run, and not beside another), `execute` (Snapshots, identity,
-//! plan Secrets, Jobs), `observe` (how Jobs and Snapshots end, deadline), `retention`, `finish` (history, the last
-//! condition, retry, removal). [`fetch`] reads, [`status`] writes.
+//! hooks before it, plan Secrets, Jobs), `hooks`, `observe` (how Jobs and Snapshots end, deadline), `retention`, `finish` (history, the last
+//! condition, retry, removal). [`fetch`] reads, [`super::session`] writes.
 
 mod cancel;
 mod claim;
 mod execute;
 mod fetch;
 mod finish;
+mod hooks;
 mod observe;
 mod retention;
-mod status;
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use kube::runtime::{controller::Action, watcher};
+use kube::{
+    ResourceExt,
+    runtime::{controller::Action, watcher},
+};
 
-use self::status::Run;
 use super::{Context, Error, lookup, watch};
 use crate::{
     api::{
@@ -34,6 +36,9 @@ use crate::{
     },
     decide::{self, backup, conditions},
 };
+
+/// One reconcile of one session.
+type Run = super::session::Run<BackupSession>;
 
 /// How a step ended.
 enum Step {
@@ -46,12 +51,13 @@ enum Step {
 /// Runs the controller until the context stops.
 pub async fn run(ctx: Arc<Context>) {
     let wanted = format!(
-        "{}={},{} in ({},{})",
+        "{}={},{} in ({},{},{})",
         labels::MANAGED_BY,
         labels::MANAGED_BY_KUBESTASH,
         labels::COMPONENT,
         component::BACKUP,
         component::RETENTION_POLICY,
+        component::HOOK,
     );
     let jobs = watch::metadata::<Job>(&ctx, watcher::Config::default().labels(&wanted));
     let snapshots = watch::metadata::<Snapshot>(&ctx, watcher::Config::default());
@@ -66,7 +72,7 @@ async fn reconcile(seen: Arc<BackupSession>, ctx: Arc<Context>) -> Result<Action
     if backup::finished(&seen) && !backup::awaits_retry(&seen) && seen.metadata.deletion_timestamp.is_none() {
         return Ok(Action::await_change());
     }
-    let (namespace, name) = status::key(&seen);
+    let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
     let Some(session) = lookup::get::<BackupSession>(&ctx.client, &namespace, &name).await? else {
         return Ok(Action::await_change());
     };
@@ -102,8 +108,11 @@ async fn steps(run: &mut Run) -> Result<Step, Error> {
             .iter()
             .any(|type_| conditions::is_false(&run.status.conditions, type_))
     };
-    if !failed_early(run) && !run.executing() {
-        Box::pin(execute::execute(run)).await?;
+    if !failed_early(run)
+        && !run.executing()
+        && let Step::Wait(after) = Box::pin(execute::execute(run)).await?
+    {
+        return Ok(Step::Wait(after));
     }
     if run.executing()
         && let Step::Wait(after) = observe::observe(run).await?
@@ -113,6 +122,9 @@ async fn steps(run: &mut Run) -> Result<Step, Error> {
     if run.executing()
         && let Step::Wait(after) = Box::pin(retention::apply(run)).await?
     {
+        return Ok(Step::Wait(after));
+    }
+    if let Step::Wait(after) = Box::pin(hooks::post(run)).await? {
         return Ok(Step::Wait(after));
     }
     finish::finish(run).await

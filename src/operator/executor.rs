@@ -127,23 +127,36 @@ pub async fn ensure_access(ctx: &Context, access: &Access<'_>) -> Result<(), Err
         };
         async move { ctx.applier.create(&binding).await }
     });
-    let make = async {
-        if access.given.is_none() {
-            let mut account = ServiceAccount {
-                metadata: metadata(access.job_namespace, &generated),
-                ..ServiceAccount::default()
-            };
-            account.annotations_mut().extend(access.identities.clone());
-            if access.identities.contains_key(labels::AZURE_CLIENT_ID) {
-                account
-                    .labels_mut()
-                    .insert(labels::AZURE_USE.into(), "true".into());
-            }
-            ctx.applier.create(&account).await?;
-        }
-        Ok::<_, Error>(())
+    let (_, ()) = futures::future::try_join(try_join_all(bind), ensure_account(ctx, access)).await?;
+    Ok(())
+}
+
+/// Makes the ServiceAccount alone (unless the user named one): for Jobs that may do nothing.
+///
+/// # Errors
+/// What the API server answered.
+pub async fn ensure_account(ctx: &Context, access: &Access<'_>) -> Result<(), Error> {
+    if access.given.is_some() {
+        return Ok(());
+    }
+    let name = generated_account(access.namespace, access.session, access.job_namespace);
+    let mut account = ServiceAccount {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: Some(access.job_namespace.to_owned()),
+            labels: Some(access.labels.clone()),
+            annotations: Some(access.annotations.clone()),
+            ..ObjectMeta::default()
+        },
+        ..ServiceAccount::default()
     };
-    let (_, ()) = futures::future::try_join(try_join_all(bind), make).await?;
+    account.annotations_mut().extend(access.identities.clone());
+    if access.identities.contains_key(labels::AZURE_CLIENT_ID) {
+        account
+            .labels_mut()
+            .insert(labels::AZURE_USE.into(), "true".into());
+    }
+    ctx.applier.create(&account).await?;
     Ok(())
 }
 

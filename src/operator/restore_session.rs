@@ -2,14 +2,14 @@
 //!
 //! Like a BackupSession's, a reconcile goes as far as it can and resumes from status and objects with names of their own.
 //! The BackupConfigurations it pauses are in its status before they are paused, and it resumes exactly those, also when
-//! it fails, is deleted, or the operator was killed in between. Steps: [`fetch`] resolves and validates, `execute` pauses
-//! and makes the Jobs, `observe` watches them, `finish` resumes and closes; [`status`] writes.
+//! it fails, is deleted, or the operator was killed in between. Steps: [`fetch`] resolves and validates, `execute` pauses,
+//! runs the hooks before it and makes the Jobs, `observe` watches them, `finish` resumes and closes; [`super::session`] writes.
 
 mod execute;
 mod fetch;
 mod finish;
+mod hooks;
 mod observe;
-mod status;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,6 @@ use kube::{
     runtime::{controller::Action, watcher},
 };
 
-use self::status::Run;
 use super::{Context, Error, lookup, watch};
 use crate::{
     api::{
@@ -30,6 +29,9 @@ use crate::{
     },
     decide::{conditions, restore},
 };
+
+/// One reconcile of one session.
+type Run = super::session::Run<RestoreSession>;
 
 /// How a step ended.
 enum Step {
@@ -42,11 +44,12 @@ enum Step {
 /// Runs the controller until the context stops.
 pub async fn run(ctx: Arc<Context>) {
     let wanted = format!(
-        "{}={},{}={}",
+        "{}={},{} in ({},{})",
         labels::MANAGED_BY,
         labels::MANAGED_BY_KUBESTASH,
         labels::COMPONENT,
         component::RESTORE,
+        component::HOOK,
     );
     let jobs = watch::metadata::<Job>(&ctx, watcher::Config::default().labels(&wanted));
     let controller =
@@ -99,6 +102,9 @@ async fn steps(run: &mut Run) -> Result<Step, Error> {
     if run.executing()
         && let Step::Wait(after) = Box::pin(observe::observe(run)).await?
     {
+        return Ok(Step::Wait(after));
+    }
+    if let Step::Wait(after) = Box::pin(hooks::post(run)).await? {
         return Ok(Step::Wait(after));
     }
     finish::finish(run).await?;

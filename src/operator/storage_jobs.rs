@@ -104,6 +104,35 @@ async fn step(ctx: &Context, wanted: &Wanted<'_>) -> Result<Progress, Error> {
     }
 }
 
+/// As [`run`], for Jobs of whose success nothing is read: true once it is over and removed.
+///
+/// # Errors
+/// As [`run`], and [`Error::Step`] with the reason when the Job failed.
+pub async fn finish(ctx: &Context, wanted: &Wanted<'_>) -> Result<bool, Error> {
+    match succeeded(ctx, wanted).await? {
+        Some(job) => {
+            discard(ctx, &job).await?;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}
+
+/// As [`run`]: the Job once it has succeeded, which stays until [`discard`].
+///
+/// # Errors
+/// As [`run`], and [`Error::Step`] with the reason when the Job failed, which is then removed.
+pub async fn succeeded(ctx: &Context, wanted: &Wanted<'_>) -> Result<Option<Box<Job>>, Error> {
+    match run(ctx, wanted).await? {
+        Progress::Running => Ok(None),
+        Progress::Succeeded(job) => Ok(Some(job)),
+        Progress::Failed(job, reason) => {
+            discard(ctx, &job).await?;
+            Err(Error::Step(reason))
+        }
+    }
+}
+
 /// Removes a finished Job with its pods and its Secret. One that failed stays until [`APART`] has passed since: while it
 /// stays no other attempt is made, and callers come back with growing delays.
 ///

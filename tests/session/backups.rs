@@ -336,23 +336,6 @@ async fn unmet_preconditions_skip_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hooks_are_refused_and_not_skipped() {
-    let world = World::new().await;
-    let _operator = world.operator(Meter::cut_after(usize::MAX - 1));
-    world
-        .configure(|bc| {
-            bc["spec"]["sessions"][0]["hooks"] =
-                json!({"preBackup": [{"name": "freeze", "hookTemplate": {"name": "t"}}]})
-        })
-        .await;
-    ready(&world).await;
-    let status = world.finished(&world.initial().await).await.status.unwrap();
-    assert_eq!(status.phase, Some(BackupSessionPhase::Failed));
-    assert!(says(&status.conditions, types::PRE_BACKUP_HOOKS_EXECUTION_SUCCEEDED).contains("\"freeze\""));
-    assert!(status.snapshots.is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn history_and_retention_let_the_old_go_with_all_that_was_theirs() {
     let world = World::new().await;
     let _operator = world.operator(Meter::cut_after(usize::MAX - 1));

@@ -8,6 +8,7 @@ use kubestash::{
     },
     decide::trigger,
 };
+use serde_json::json;
 
 use super::{
     counting::Meter,
@@ -21,7 +22,14 @@ const ENOUGH: usize = 60;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_survives_a_kill_after_every_write() {
     let world = World::new().await;
-    world.configure(|_| {}).await;
+    world.hook_templates().await;
+    world
+        .configure(|bc| {
+            bc["spec"]["sessions"][0]["hooks"] = json!({
+                "preBackup": [{"name": "freeze", "hookTemplate": {"name": "enter"}, "params": {"mode": "fast"}}],
+                "postBackup": [{"name": "thaw", "hookTemplate": {"name": "knock"}}]})
+        })
+        .await;
     {
         let _operator = world.operator(Meter::cut_after(usize::MAX - 1));
         world
@@ -73,6 +81,12 @@ async fn a_backup_survives_a_kill_after_every_write() {
             .filter(|j| j.name_any().starts_with("demo-"))
             .count();
         assert_eq!(backups, 2, "killed after {n} writes");
+        let hooks = jobs
+            .items
+            .iter()
+            .filter(|j| j.name_any().starts_with("hook-"))
+            .count();
+        assert_eq!(hooks, 2, "each hook ran once: killed after {n} writes");
         let snapshot = world
             .api::<Snapshot>()
             .get(&status.snapshots[0].name)
@@ -94,6 +108,7 @@ async fn a_backup_survives_a_kill_after_every_write() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_survives_a_kill_after_every_write_and_resumes_what_it_paused() {
     let world = World::new().await;
+    world.hook_templates().await;
     world.configure(|_| {}).await;
     {
         let _operator = world.operator(Meter::cut_after(usize::MAX - 1));

@@ -2,6 +2,7 @@
 
 mod backups;
 mod counting;
+mod hooks;
 mod interrupted;
 mod quiet;
 mod restores;

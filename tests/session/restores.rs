@@ -25,7 +25,7 @@ pub(super) async fn restore_of(world: &World, name: &str, change: impl FnOnce(&m
 }
 
 /// A world with one backup in it.
-async fn backed_up() -> (World, super::world::Tasks) {
+pub(super) async fn backed_up() -> (World, super::world::Tasks) {
     let world = World::new().await;
     let operator = world.operator(Meter::cut_after(usize::MAX - 1));
     world.configure(|_| {}).await;
@@ -50,12 +50,7 @@ async fn every_pod_gets_its_own_data_back_and_backups_rest_meanwhile() {
     };
     world.wait::<RestoreSession>("back", running).await;
     world.ends("back-pod-1", End::Success);
-    // The node looks at its Job again.
-    let touch = json!({"metadata": {"annotations": {"touched": "yes"}}});
-    let jobs = world.api::<Job>();
-    jobs.patch("back-pod-1", &Default::default(), &kube::api::Patch::Merge(touch))
-        .await
-        .unwrap();
+    world.touch("back-pod-1").await;
     let status = world.restored("back").await.status.unwrap();
     assert_eq!(status.phase, Some(RestorePhase::Succeeded), "{status:#?}");
     assert_eq!(

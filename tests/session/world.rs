@@ -228,6 +228,22 @@ impl World {
         create(&self.client, object).await;
     }
 
+    /// Creates the HookTemplates.
+    pub(super) async fn hook_templates(&self) {
+        for object in kubestash::yaml::values(HOOK_TEMPLATES).unwrap() {
+            create(&self.client, object).await;
+        }
+    }
+
+    /// Lets the played node look at a Job again.
+    pub(super) async fn touch(&self, job: &str) {
+        let touch = json!({"metadata": {"annotations": {"touched": "yes"}}});
+        let jobs = self.api::<Job>();
+        jobs.patch(job, &PatchParams::default(), &Patch::Merge(touch))
+            .await
+            .unwrap();
+    }
+
     /// Waits until `condition` holds for the object of that name; the test fails after 20 s and shows it.
     pub(super) async fn wait<K>(&self, name: &str, condition: impl Fn(&K) -> bool) -> K
     where
@@ -394,7 +410,7 @@ async fn write_component(client: &Client, plan: &JobPlan, end: &End) {
                 .await
                 .unwrap();
         }
-        JobPlan::Retention(_) | JobPlan::Storage(_) | JobPlan::Reader(_) => {}
+        JobPlan::Retention(_) | JobPlan::Storage(_) | JobPlan::Reader(_) | JobPlan::Hook(_) => {}
     }
 }
 
@@ -535,6 +551,24 @@ spec:
   volumeClaimTemplates:
   - metadata: {name: data}
     spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+"#;
+
+/// HookTemplates `knock` (asks a host that it names) and `enter` (a command in pods, with a required parameter).
+pub(super) const HOOK_TEMPLATES: &str = r#"
+apiVersion: core.kubestash.com/v1alpha1
+kind: HookTemplate
+metadata: {name: knock, namespace: demo}
+spec:
+  action: {tcpSocket: {host: db, port: 80}}
+  executor: {type: Operator}
+---
+apiVersion: core.kubestash.com/v1alpha1
+kind: HookTemplate
+metadata: {name: enter, namespace: demo}
+spec:
+  params: [{name: mode, required: true}]
+  action: {exec: {command: [sh, -c, "freeze ${mode}"]}}
+  executor: {type: Pod, pod: {selector: app=db}}
 "#;
 
 const CONFIGURATION: &str = r#"

@@ -12,7 +12,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::{Deserialize, Serialize};
+
+use crate::api::shared::{Handler, TypedObjectReference};
 
 /// Where the plan's Secret is mounted in the Job's containers.
 pub const PLAN_DIR: &str = "/var/run/kubestash/plan";
@@ -44,6 +47,68 @@ pub enum JobPlan {
     Storage(StoragePlan),
     /// Stand by for a person who looks into a repository, see [`super::reader`].
     Reader(ReaderPlan),
+    /// Carry out the action of a hook.
+    Hook(HookPlan),
+}
+
+/// A hook's action: what to do, where, and what its templates are rendered over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookPlan {
+    /// The hook's name in its session.
+    pub hook: String,
+    /// What to do. `${…}` is resolved; Go templates in the command and the body are not.
+    pub action: Handler,
+    /// The pods that carry it out; `None` where the action names its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<HookPods>,
+    /// Limit for everything, in seconds.
+    pub timeout_seconds: u64,
+    /// What is known about the session: data for the Go templates.
+    pub summary: HookSummary,
+}
+
+/// Which pods a hook is for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookPods {
+    /// Their namespace.
+    pub namespace: String,
+    /// Label selector.
+    pub selector: String,
+    /// Only pods of this owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerReference>,
+    /// All of them, not just one.
+    pub all: bool,
+}
+
+/// A session as hooks see it; the names are those of the original's template data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookSummary {
+    /// Name of the session.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// What caused it: the BackupConfiguration, or the RestoreSession itself.
+    pub invoker: TypedObjectReference,
+    /// What is backed up or restored.
+    pub target: TypedObjectReference,
+    /// How it went so far.
+    pub status: HookSummaryStatus,
+}
+
+/// How a session went so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookSummaryStatus {
+    /// `Succeeded` or `Failed`.
+    pub phase: String,
+    /// Since its creation, such as `1m2s`.
+    pub duration: String,
+    /// Why it failed; empty when it did not.
+    pub error: String,
 }
 
 /// A repository of restic's and how to reach it. The restic repository of a component lies at

@@ -275,3 +275,16 @@ fn only_what_this_restore_paused_is_held_and_shared_holds_are_kept() {
     assert_eq!(names, ["runs", "held"]);
     assert!(to_hold(&own, &target, &all, &[]).iter().all(|r| r.name != "held"));
 }
+
+#[test]
+fn a_missing_target_is_not_waited_for_for_ever() {
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let plain = session(&json!({}));
+    assert!(awaits_target(&plain, at(0), at(29 * 60)));
+    assert!(!awaits_target(&plain, at(0), at(30 * 60)));
+    let bounded = session(&json!({"restoreTimeout": "2h"}));
+    assert!(
+        awaits_target(&bounded, at(0), at(60 * 60)),
+        "its own deadline counts"
+    );
+}

@@ -10,8 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::Mutex;
 
 use super::{
+    Run,
     fetch::{self, Needs},
-    status::Run,
 };
 use crate::{
     api::{
@@ -19,7 +19,7 @@ use crate::{
         core::{BackupConfiguration, Session, SnapshotStatus},
         storage::SnapshotPhase,
     },
-    decide::{backup, explain, naming, target},
+    decide::{backup, naming, target},
     operator::Error,
 };
 
@@ -75,12 +75,6 @@ pub(super) async fn claim(
     let (Some(configuration), Some(config)) = (configuration, config) else {
         return Ok(false);
     };
-    if let Some(why) = hooks(config) {
-        let because = reason::FAILED_TO_EXECUTE_PRE_BACKUP_HOOKS;
-        run.set(types::PRE_BACKUP_HOOKS_EXECUTION_SUCCEEDED, false, because, why);
-        run.save().await?;
-        return Ok(false);
-    }
     if let Some(limit) = run.session.spec.backup_timeout {
         run.status.backup_deadline = run
             .now
@@ -103,10 +97,4 @@ pub(super) async fn claim(
     run.save().await?;
     drop(turn);
     Ok(true)
-}
-
-/// Why a session with hooks does not run.
-fn hooks(config: &Session) -> Option<String> {
-    let hooks = config.hooks.as_ref()?;
-    explain::hooks_unsupported(hooks.pre_backup.iter().chain(&hooks.post_backup))
 }

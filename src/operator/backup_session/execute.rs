@@ -8,9 +8,9 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
 use super::{
-    claim,
+    Run, Step, claim,
     fetch::{self, Needs},
-    status::Run,
+    hooks,
 };
 use crate::{
     api::{
@@ -41,7 +41,7 @@ struct Parts {
 }
 
 /// Takes the session to the point where its Jobs exist, or to the condition that says why they cannot.
-pub(super) async fn execute(run: &mut Run) -> Result<(), Error> {
+pub(super) async fn execute(run: &mut Run) -> Result<Step, Error> {
     let namespace = run.namespace();
     let configuration = fetch::configuration(&run.ctx, &run.session).await?;
     let config = configuration
@@ -60,7 +60,7 @@ pub(super) async fn execute(run: &mut Run) -> Result<(), Error> {
         _ => None,
     };
     if !claim::claim(run, configuration.as_ref(), config.as_ref(), needs.as_ref()).await? {
-        return Ok(());
+        return Ok(Step::Done);
     }
     if run
         .status
@@ -68,7 +68,12 @@ pub(super) async fn execute(run: &mut Run) -> Result<(), Error> {
         .as_ref()
         .is_some_and(|deadline| run.now >= deadline.0)
     {
-        return fail(run, "deadline exceeded").await;
+        hooks::stop(run, configuration.as_ref()).await?;
+        return fail(
+            run,
+            "deadline exceeded before the backup began; raise the session's backupTimeout",
+        )
+        .await;
     }
     let (Some(configuration), Some(config), Some(needs)) = (configuration, config, needs) else {
         return fail(run, "its BackupConfiguration or session was removed while it ran").await;
@@ -77,6 +82,13 @@ pub(super) async fn execute(run: &mut Run) -> Result<(), Error> {
         Ok(parts) => parts,
         Err(why) => return fail(run, &why).await,
     };
+    // What can be seen to fail has failed by now: an application is not disturbed for nothing.
+    if let Step::Wait(after) = Box::pin(hooks::pre(run, &configuration, &parts.config)).await? {
+        return Ok(Step::Wait(after));
+    }
+    if hooks::pre_failed(run) {
+        return Ok(Step::Done);
+    }
     let ensured = try_join(snapshots(run, &parts), jobs(run, &parts)).await;
     let planned = match ensured {
         Ok(((), Ok(planned))) => planned,
@@ -105,7 +117,8 @@ pub(super) async fn execute(run: &mut Run) -> Result<(), Error> {
         reason::SUCCESSFULLY_ENSURED_BACKUP_EXECUTOR,
         format!("{} Jobs ensured", planned.len()),
     );
-    run.save().await
+    run.save().await?;
+    Ok(Step::Done)
 }
 
 /// Everything there, or the first thing that is not.
@@ -136,7 +149,7 @@ fn parts(
 }
 
 /// Ends the session's work before it began.
-async fn fail(run: &mut Run, why: &str) -> Result<(), Error> {
+async fn fail(run: &mut Run, why: &str) -> Result<Step, Error> {
     run.set(
         types::BACKUP_EXECUTOR_ENSURED,
         false,
@@ -146,7 +159,7 @@ async fn fail(run: &mut Run, why: &str) -> Result<(), Error> {
     run.save().await?;
     let because = reason::FAILED_TO_ENSURE_BACKUP_EXECUTOR;
     run.ctx.events.warning(&run.session, "Backup", because, why).await;
-    Ok(())
+    Ok(Step::Done)
 }
 
 /// Makes the Snapshots with their first status.

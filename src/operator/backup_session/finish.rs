@@ -6,10 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::{
-    Step, execute, fetch,
-    status::{self, Run},
-};
+use super::{Run, Step, execute, fetch, hooks};
 use crate::{
     api::{
         conditions::backup_session::{self as types, reason},
@@ -126,7 +123,7 @@ pub(super) async fn remove(ctx: &Context, session: &BackupSession) -> Result<(),
     if !session.finalizers().iter().any(|f| f == labels::FINALIZER) {
         return Ok(());
     }
-    let (namespace, name) = status::key(session);
+    let (namespace, name) = (session.namespace().unwrap_or_default(), session.name_any());
     let names: Vec<String> = session
         .status
         .iter()
@@ -136,7 +133,13 @@ pub(super) async fn remove(ctx: &Context, session: &BackupSession) -> Result<(),
     let snapshots = fetch::snapshots(ctx, &namespace, &names).await?;
     let mut jobs = executor::jobs(ctx, &namespace, &name, component::BACKUP).await?;
     jobs.extend(executor::jobs(ctx, &namespace, &name, component::RETENTION_POLICY).await?);
+    let of_hooks = executor::jobs(ctx, &namespace, &name, component::HOOK).await?;
+    let mut beside: Vec<String> = of_hooks.iter().filter_map(ResourceExt::namespace).collect();
+    let claimed = session.status.iter().flat_map(|status| &status.snapshots);
+    beside.extend(claimed.filter_map(|entry| entry.app_ref.as_ref()?.namespace.clone()));
+    jobs.extend(of_hooks);
     let mut places = executor::places(&namespace, &name, &execute::job_namespaces(&snapshots));
+    places.extend(hooks::places(&namespace, &name, &beside));
     places.extend(executor::places(&namespace, &retention_job::name(session), &[]));
     executor::remove(ctx, &namespace, &name, &jobs, &places).await?;
     for snapshot in snapshots.iter().flatten().filter(|s| pending(s)) {

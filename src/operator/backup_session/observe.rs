@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
-use super::{Step, fetch, status::Run};
+use super::{Run, Step, fetch};
 use crate::{
     api::{
         conditions::{

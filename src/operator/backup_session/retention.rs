@@ -8,7 +8,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::json;
 
-use super::{Step, claim, fetch, status::Run};
+use super::{Run, Step, claim, fetch};
 use crate::{
     api::{
         conditions::backup_session::{self as types, reason},

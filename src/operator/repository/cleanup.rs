@@ -18,7 +18,7 @@ use crate::decide::storage_job::{Wanted, plan_backend};
 use crate::operator::signals::Signals;
 use crate::operator::snapshot::GIVE_UP_AFTER;
 use crate::operator::storage_access::{self, SecretFact, full_name, is_local};
-use crate::operator::storage_jobs::{self, Progress};
+use crate::operator::storage_jobs;
 use crate::operator::{Context, Error, lookup};
 
 /// Removing a directory may take long.
@@ -188,17 +188,7 @@ async fn by_job(
     );
     wanted.identity = repository.uid().unwrap_or_default();
     wanted.deadline = WIPE_SECONDS;
-    match storage_jobs::run(ctx, &wanted).await? {
-        Progress::Running => Ok(false),
-        Progress::Succeeded(job) => {
-            storage_jobs::discard(ctx, &job).await?;
-            Ok(true)
-        }
-        Progress::Failed(job, reason) => {
-            storage_jobs::discard(ctx, &job).await?;
-            Err(Error::Step(reason))
-        }
-    }
+    storage_jobs::finish(ctx, &wanted).await
 }
 
 #[cfg(test)]

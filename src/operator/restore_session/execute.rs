@@ -11,20 +11,20 @@ use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::json;
 
 use super::{
-    Step,
+    Run, Step,
     fetch::{self, Found, Resolved},
-    status::Run,
+    hooks,
 };
 use crate::{
     api::{
         addons,
         conditions::restore_session::{self as types, reason},
         core::{BackupConfiguration, RestoreSession},
-        shared::{DependencyReference, TypedObjectReference},
+        shared::{ConditionStatus, DependencyReference, TypedObjectReference},
     },
     decide::{
         backup::{self, PlannedJob},
-        explain, restore,
+        conditions, restore,
         restore::RestoreFacts,
         target::{self, Target},
     },
@@ -82,20 +82,23 @@ pub(super) async fn execute(run: &mut Run) -> Result<Step, Error> {
         .as_ref()
         .is_some_and(|deadline| run.now >= deadline.0)
     {
-        return fail(run, "deadline exceeded").await;
+        hooks::stop(run).await?;
+        let missing = conditions::find(&run.status.conditions, types::RESTORE_TARGET_FOUND)
+            .filter(|found| found.status == ConditionStatus::False)
+            .map_or("raise its restoreTimeout", |found| found.message.as_str());
+        let why = format!("deadline exceeded before the restore began: {missing}");
+        return fail(run, &why).await;
     }
     let Some(target) = find_target(run, resolved.target.as_ref()).await? else {
-        return Ok(Step::Wait(Some(LOOK_FOR_TARGET)));
+        return missed(run).await;
     };
-    if let Some(hooks) = &run.session.spec.hooks
-        && let Some(why) = explain::hooks_unsupported(hooks.pre_restore.iter().chain(&hooks.post_restore))
-    {
-        let because = reason::FAILED_TO_EXECUTE_PRE_RESTORE_HOOKS;
-        run.set(types::PRE_RESTORE_HOOKS_EXECUTION_SUCCEEDED, false, because, why);
-        run.save().await?;
+    hold(run, &resolved, &target).await?;
+    if let Step::Wait(after) = Box::pin(hooks::pre(run, &target.reference)).await? {
+        return Ok(Step::Wait(after));
+    }
+    if hooks::pre_failed(run) {
         return Ok(Step::Done);
     }
-    hold(run, &resolved, &target).await?;
     make(run, &resolved, &target).await
 }
 
@@ -124,6 +127,26 @@ async fn remember(run: &mut Run, resolved: &Resolved) -> Result<(), Error> {
     Ok(())
 }
 
+/// Waits on for a target that is not there, but not for ever.
+async fn missed(run: &mut Run) -> Result<Step, Error> {
+    let said = conditions::find(&run.status.conditions, types::RESTORE_TARGET_FOUND);
+    let since = said.map_or(run.now, |condition| condition.last_transition_time.0);
+    if restore::awaits_target(&run.session, since, run.now) {
+        return Ok(Step::Wait(Some(LOOK_FOR_TARGET)));
+    }
+    let message = said
+        .map(|condition| condition.message.clone())
+        .unwrap_or_default();
+    fail(
+        run,
+        &format!(
+            "gave up after {} minutes: {message}",
+            restore::TARGET_WITHIN.as_mins()
+        ),
+    )
+    .await
+}
+
 /// The target; `None` while it does not exist, which the status says.
 async fn find_target(
     run: &mut Run,
@@ -145,9 +168,12 @@ async fn find_target(
         Ok(None) => {
             run.status.target_found = Some(false);
             let missing = target::describe(&target::reference(reference, &own));
-            let message = format!(
-                "target {missing} not found; waiting for it: create it, or delete this RestoreSession"
-            );
+            let limit = match run.session.spec.restore_timeout {
+                Some(limit) => format!("its restoreTimeout of {limit}"),
+                None => format!("{} minutes", restore::TARGET_WITHIN.as_mins()),
+            };
+            let message =
+                format!("target {missing} not found; create it: the restore waits for it, at most {limit}");
             run.set(
                 types::RESTORE_TARGET_FOUND,
                 false,
@@ -318,6 +344,10 @@ async fn plan(
         annotations: &annotations,
         identities: executor::identities([&facts.storage]),
     };
+    // What is to be restored into new claims is made before anything is looked for.
+    for claim in first.iter().flat_map(|job| &job.new_claims) {
+        run.ctx.applier.create(claim).await?;
+    }
     let (claims, ()) = try_join(
         lookup::claims(client, &job_namespace, wanted.clone()),
         executor::ensure_access(&run.ctx, &access),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::status::Run;
+use super::Run;
 use crate::{
     api::{
         addons::{Addon, Function},

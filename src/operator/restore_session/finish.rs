@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::{execute::set_paused, status::Run};
+use super::{Run, execute::set_paused, hooks};
 use crate::{
     api::{
         conditions::restore_session::{self as types, reason},
         core::{RestorePhase, RestoreSession},
         labels::{self, component},
-        shared::{self, ConditionStatus},
+        shared,
     },
-    decide::restore,
+    decide::{explain, restore},
     operator::{Context, Error, executor, lookup},
 };
 
@@ -37,31 +37,15 @@ pub(super) async fn finish(run: &mut Run) -> Result<(), Error> {
             .await;
     } else {
         events
-            .warning(&run.session, "Restore", "RestoreFailed", &error(run))
+            .warning(
+                &run.session,
+                "Restore",
+                "RestoreFailed",
+                &explain::restore_error(&run.status),
+            )
             .await;
     }
     Ok(())
-}
-
-/// Why it failed: the first condition that is False, else the error of a component.
-fn error(run: &Run) -> String {
-    let condition = run
-        .status
-        .conditions
-        .iter()
-        .find(|c| c.status == ConditionStatus::False);
-    let component = || {
-        let mut components = run.status.components.iter();
-        components.find_map(|(name, c)| {
-            c.error
-                .as_ref()
-                .map(|error| format!("component \"{name}\": {error}"))
-        })
-    };
-    condition
-        .map(|c| c.message.clone())
-        .or_else(component)
-        .unwrap_or_else(|| "the restore failed".to_owned())
 }
 
 /// Resumes what this session paused, unless another unfinished restore holds it, too; that one will then resume it.
@@ -85,13 +69,15 @@ pub(super) async fn remove(ctx: &std::sync::Arc<Context>, session: &RestoreSessi
         return Ok(());
     }
     let (namespace, name) = (session.namespace().unwrap_or_default(), session.name_any());
-    let jobs = executor::jobs(ctx, &namespace, &name, component::RESTORE).await?;
+    let mut jobs = executor::jobs(ctx, &namespace, &name, component::RESTORE).await?;
+    jobs.extend(executor::jobs(ctx, &namespace, &name, component::HOOK).await?);
     let mut job_namespaces: Vec<String> = jobs.iter().filter_map(ResourceExt::namespace).collect();
     if let Some(target) = &session.spec.target {
         job_namespaces.push(target.namespace_or(&namespace).to_owned());
     }
     job_namespaces.push(namespace.clone());
-    let places = executor::places(&namespace, &name, &job_namespaces);
+    let mut places = executor::places(&namespace, &name, &job_namespaces);
+    places.extend(hooks::places(&namespace, &name, &job_namespaces));
     executor::remove(ctx, &namespace, &name, &jobs, &places).await?;
     if !restore::finished(session) {
         resume(&Run::new(ctx.clone(), session.clone(), Timestamp::now())).await?;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
-use super::{Step, status::Run};
+use super::{Run, Step};
 use crate::{
     api::{
         conditions::restore_session::{self as types, reason},

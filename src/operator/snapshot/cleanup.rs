@@ -19,7 +19,7 @@ use crate::decide::storage_job::{Wanted, plan_backend};
 use crate::decide::{naming, retention};
 use crate::operator::signals::Signals;
 use crate::operator::storage_access::{self, is_local};
-use crate::operator::storage_jobs::{self, Progress};
+use crate::operator::storage_jobs;
 use crate::operator::{Context, Error, lookup};
 
 /// How long wiping is tried before the object is let go.
@@ -28,12 +28,6 @@ pub(crate) const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_mins(5);
 /// Forgetting may prune, which takes long on large repositories.
 const RETENTION_SECONDS: i64 = 6 * 3600;
 
-/// How far the wipe is.
-enum Wiped {
-    Done,
-    Waiting,
-}
-
 pub(super) async fn run(snapshot: &Snapshot, ctx: &Context, signals: &Signals) -> Result<Action, Error> {
     if !snapshot.finalizers().iter().any(|name| name == FINALIZER) {
         return Ok(Action::await_change());
@@ -41,8 +35,8 @@ pub(super) async fn run(snapshot: &Snapshot, ctx: &Context, signals: &Signals) -
     let namespace = snapshot.namespace().unwrap_or_default();
     if wants_wipe(ctx, snapshot).await? {
         match Box::pin(wipe(ctx, snapshot)).await {
-            Ok(Wiped::Done) => {}
-            Ok(Wiped::Waiting) => return Ok(Action::await_change()),
+            Ok(true) => {}
+            Ok(false) => return Ok(Action::await_change()),
             Err(error) => {
                 if !may_give_up(snapshot, &error, Timestamp::now()) {
                     return Err(error);
@@ -83,7 +77,8 @@ fn may_give_up(snapshot: &Snapshot, error: &Error, now: Timestamp) -> bool {
     matches!(error, Error::Invalid(_)) || now.duration_since(since) >= GIVE_UP_AFTER
 }
 
-async fn wipe(ctx: &Context, snapshot: &Snapshot) -> Result<Wiped, Error> {
+/// True once everything is gone; false while a Job works on it.
+async fn wipe(ctx: &Context, snapshot: &Snapshot) -> Result<bool, Error> {
     let home = home(ctx, snapshot).await.map_err(|error| match error {
         // Something is not there: waiting for it would hold the object for ever.
         Error::Step(what) => Error::Invalid(what),
@@ -140,7 +135,7 @@ async fn wipe(ctx: &Context, snapshot: &Snapshot) -> Result<Wiped, Error> {
         wanted.namespace = namespace;
     }
     wanted.service_account.clone_from(&wanted.name);
-    outcome(ctx, &wanted).await
+    storage_jobs::finish(ctx, &wanted).await
 }
 
 async fn remove_document(
@@ -148,7 +143,7 @@ async fn remove_document(
     snapshot: &Snapshot,
     home: &Home,
     document: &str,
-) -> Result<Wiped, Error> {
+) -> Result<bool, Error> {
     let path = naming::join_path([home.repository.spec.path.as_str(), document]);
     if !is_local(&home.storage) {
         let documents = storage_access::documents(&home.storage, &home.secret)
@@ -157,7 +152,7 @@ async fn remove_document(
             .delete(&path)
             .await
             .map_err(|e| Error::Step(e.to_string()))?;
-        return Ok(Wiped::Done);
+        return Ok(true);
     }
     let mut data = SecretData::new();
     let backend = plan_backend(&home.storage, None, &mut data);
@@ -181,21 +176,7 @@ async fn remove_document(
         data,
     );
     wanted.identity = snapshot.uid().unwrap_or_default();
-    outcome(ctx, &wanted).await
-}
-
-async fn outcome(ctx: &Context, wanted: &Wanted<'_>) -> Result<Wiped, Error> {
-    match storage_jobs::run(ctx, wanted).await? {
-        Progress::Running => Ok(Wiped::Waiting),
-        Progress::Succeeded(job) => {
-            storage_jobs::discard(ctx, &job).await?;
-            Ok(Wiped::Done)
-        }
-        Progress::Failed(job, reason) => {
-            storage_jobs::discard(ctx, &job).await?;
-            Err(Error::Step(reason))
-        }
-    }
+    storage_jobs::finish(ctx, &wanted).await
 }
 
 /// The encryption Secret of a Repository. A missing one cannot be waited for.

@@ -12,7 +12,7 @@ use crate::decide::naming;
 use crate::decide::plan::SecretData;
 use crate::decide::storage_job::{Wanted, plan_backend};
 use crate::operator::storage_access::{self, SecretFact, full_name, is_local};
-use crate::operator::storage_jobs::{self, Progress};
+use crate::operator::storage_jobs;
 use crate::operator::{Context, Error};
 
 /// How far the upload is.
@@ -122,12 +122,6 @@ async fn by_job(
         data,
     );
     wanted.identity = snapshot.uid().unwrap_or_default();
-    match storage_jobs::run(ctx, &wanted).await? {
-        Progress::Running => Ok(Uploaded::Waiting),
-        Progress::Succeeded(job) => Ok(Uploaded::Done(Some(job))),
-        Progress::Failed(job, reason) => {
-            storage_jobs::discard(ctx, &job).await?;
-            Err(Error::Step(reason))
-        }
-    }
+    let job = storage_jobs::succeeded(ctx, &wanted).await?;
+    Ok(job.map_or(Uploaded::Waiting, |job| Uploaded::Done(Some(job))))
 }

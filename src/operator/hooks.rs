@@ -1,0 +1,257 @@
+//! Runs the hooks of a session, one after another, each try a Job; see [`crate::decide::hooks`].
+//!
+//! Nothing waits here: a Job that runs wakes its session when it ends. What has run is read from the session's status and
+//! from the Jobs, whose names follow from the session, so an operator that was killed repeats nothing.
+
+use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
+use kube::{Api, ResourceExt};
+
+use super::{
+    Context, Error,
+    executor::{self, Access, JobPhase},
+    lookup,
+};
+use crate::{
+    api::{
+        addons::Function,
+        core::HookTemplate,
+        labels::component,
+        shared::{HookExecution, HookExecutionPhase, HookInfo},
+    },
+    decide::{
+        backup,
+        hooks::{self, HookFacts, HookSession, When},
+        usage_policy,
+    },
+};
+
+/// The role of Jobs that enter pods.
+const ROLE: &str = "kubestash-hook-job";
+
+/// How far the hooks of a list are.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// All that were due have succeeded.
+    Done,
+    /// A Job runs.
+    Waiting,
+    /// One failed, for this reason; those after it do not run.
+    Failed(String),
+}
+
+/// A list of hooks of a session.
+pub struct List<'a> {
+    /// The session.
+    pub session: &'a HookSession,
+    /// Before or after its work.
+    pub when: When,
+    /// The hooks, in the order in which they run.
+    pub hooks: &'a [HookInfo],
+    /// Whether the session has failed so far.
+    pub failed: bool,
+}
+
+impl List<'_> {
+    /// The hooks that run, by their place in the list.
+    fn due(&self) -> impl Iterator<Item = (usize, &HookInfo)> {
+        let all = self.hooks.iter().enumerate();
+        all.filter(|(_, info)| hooks::due(info, self.when, self.failed))
+    }
+}
+
+/// Takes the list as far as it gets; `entries` are its lines in the session's status.
+///
+/// # Errors
+/// What the API server answered; what the user can mend is [`Progress::Failed`].
+pub async fn run(
+    ctx: &Context,
+    list: &List<'_>,
+    entries: &mut Vec<HookExecution>,
+) -> Result<Progress, Error> {
+    let before = std::mem::take(entries);
+    let due: Vec<(usize, &HookInfo)> = list.due().collect();
+    *entries = due
+        .iter()
+        .map(|(index, info)| {
+            let name = hooks::title(info, *index);
+            let known = before
+                .iter()
+                .find(|entry| entry.name == name)
+                .and_then(|entry| entry.phase);
+            HookExecution {
+                phase: known.or(Some(HookExecutionPhase::Pending)),
+                name,
+            }
+        })
+        .collect();
+    if due.is_empty() {
+        return Ok(Progress::Done);
+    }
+    let session = list.session;
+    let jobs = executor::jobs(ctx, &session.namespace, &session.name, component::HOOK).await?;
+    for ((index, info), entry) in due.into_iter().zip(entries.iter_mut()) {
+        if entry.phase == Some(HookExecutionPhase::Succeeded) {
+            continue;
+        }
+        match Box::pin(one(ctx, list, index, info, &jobs)).await? {
+            Progress::Done => entry.phase = Some(HookExecutionPhase::Succeeded),
+            Progress::Waiting => return Ok(Progress::Waiting),
+            Progress::Failed(why) => {
+                entry.phase = Some(HookExecutionPhase::Failed);
+                return Ok(Progress::Failed(format!("hook \"{}\": {why}", entry.name)));
+            }
+        }
+    }
+    Ok(Progress::Done)
+}
+
+/// One hook: its last try, or the next one.
+async fn one(
+    ctx: &Context,
+    list: &List<'_>,
+    index: usize,
+    info: &HookInfo,
+    jobs: &[Job],
+) -> Result<Progress, Error> {
+    let mut attempt = 0;
+    loop {
+        let name = hooks::job_name(list.session, list.when, index, attempt);
+        let Some(job) = jobs.iter().find(|job| job.name_any() == name) else {
+            return begin(ctx, list, index, info, attempt).await;
+        };
+        match executor::phase(job) {
+            JobPhase::Active => {
+                executor::own_secrets(ctx, std::slice::from_ref(job)).await?;
+                return Ok(Progress::Waiting);
+            }
+            JobPhase::Succeeded => return Ok(Progress::Done),
+            JobPhase::Failed if attempt < info.max_retry => attempt += 1,
+            JobPhase::Failed => {
+                let why = executor::told(ctx, job).await?;
+                let tries = if attempt > 0 {
+                    format!("failed {} times; at last ", attempt + 1)
+                } else {
+                    String::new()
+                };
+                return Ok(Progress::Failed(format!("{tries}{why}")));
+            }
+        }
+    }
+}
+
+/// Makes the Job of a try, with what it may do.
+async fn begin(
+    ctx: &Context,
+    list: &List<'_>,
+    index: usize,
+    info: &HookInfo,
+    attempt: i32,
+) -> Result<Progress, Error> {
+    let session = list.session;
+    let template = match template(ctx, session, info).await? {
+        Ok(template) => template,
+        Err(why) => return Ok(Progress::Failed(why)),
+    };
+    let wanted = template
+        .spec
+        .executor
+        .as_ref()
+        .and_then(|executor| executor.function.as_ref());
+    let function = match wanted {
+        Some(wanted) if !wanted.name.is_empty() => {
+            Api::<Function>::all(ctx.client.clone())
+                .get_opt(&wanted.name)
+                .await?
+        }
+        _ => None,
+    };
+    let operator = executor::operator_facts(ctx);
+    let planned = hooks::job(&HookFacts {
+        session,
+        when: list.when,
+        index,
+        attempt,
+        info,
+        template: &template,
+        function: function.as_ref(),
+        operator: &operator,
+    });
+    let planned = match planned {
+        Ok(planned) => planned,
+        Err(why) => return Ok(Progress::Failed(why)),
+    };
+    let made = Box::pin(async {
+        access(ctx, session, info, hooks::enters_pods(&template)).await?;
+        executor::ensure_job(ctx, &planned).await
+    });
+    match made.await {
+        Ok(()) => Ok(Progress::Waiting),
+        Err(error) if error.is_refusal() || error.is_not_found() => Ok(Progress::Failed(error.sentence())),
+        Err(error) => Err(error),
+    }
+}
+
+/// The HookTemplate, if it exists and may be used from the session's namespace. The inner error is for the user.
+async fn template(
+    ctx: &Context,
+    session: &HookSession,
+    info: &HookInfo,
+) -> Result<Result<HookTemplate, String>, Error> {
+    let Some(reference) = &info.hook_template else {
+        return Ok(Err("it names no hookTemplate".to_owned()));
+    };
+    let place = reference.namespace_or(&session.namespace).to_owned();
+    let name = &reference.name;
+    let Some(found) = lookup::get::<HookTemplate>(&ctx.client, &place, name).await? else {
+        return Ok(Err(format!("HookTemplate \"{place}/{name}\" not found")));
+    };
+    let policy = found.spec.usage_policy.as_ref();
+    let own = Api::<Namespace>::all(ctx.client.clone())
+        .get_opt(&session.namespace)
+        .await?;
+    let labels = own
+        .map(|namespace| namespace.labels().clone())
+        .unwrap_or_default();
+    if !usage_policy::allows(policy, &place, &session.namespace, &labels) {
+        return Ok(Err(format!(
+            "HookTemplate \"{place}/{name}\" may be used by {}, not by namespace {}; see its usagePolicy",
+            usage_policy::describe(policy, &place),
+            session.namespace
+        )));
+    }
+    Ok(Ok(found))
+}
+
+/// Who the Jobs are. Only those that enter pods get a right at all, and only where the pods are.
+async fn access(ctx: &Context, session: &HookSession, info: &HookInfo, enters: bool) -> Result<(), Error> {
+    let account = hooks::account(session);
+    let annotations = backup::invoker(&session.namespace, &session.name);
+    let given = hooks::given_account(info);
+    let access = Access {
+        namespace: &session.target_namespace,
+        session: &account,
+        job_namespace: &session.target_namespace,
+        given: given.as_deref(),
+        role: ROLE,
+        labels: &session.labels,
+        annotations: &annotations,
+        identities: std::collections::BTreeMap::new(),
+    };
+    if enters {
+        executor::ensure_access(ctx, &access).await
+    } else {
+        executor::ensure_account(ctx, &access).await
+    }
+}
+
+/// Stops the hooks that still run.
+///
+/// # Errors
+/// What the API server answered.
+pub async fn stop(ctx: &Context, session: &HookSession) -> Result<(), Error> {
+    let jobs = executor::jobs(ctx, &session.namespace, &session.name, component::HOOK).await?;
+    for job in jobs.iter().filter(|job| executor::phase(job) == JobPhase::Active) {
+        ctx.applier.delete_object(job).await?;
+    }
+    Ok(())
+}
