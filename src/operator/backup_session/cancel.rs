@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::ListParams};
 
-use super::{Step, execute, fetch, finish, status::Run};
+use super::{Run, Step, execute, fetch, finish, hooks};
 use crate::{
     api::{
         conditions::{
@@ -42,6 +42,15 @@ pub(super) async fn end(run: &mut Run, why: &str) -> Result<Step, Error> {
     let (namespace, name) = (run.namespace(), run.name());
     let mut jobs = executor::jobs(&run.ctx, &namespace, &name, component::BACKUP).await?;
     jobs.extend(executor::jobs(&run.ctx, &namespace, &name, component::RETENTION_POLICY).await?);
+    // Hooks after the backup still run, or an application that was put to rest before it would stay so.
+    let after = run
+        .status
+        .hooks
+        .as_ref()
+        .map_or(0, |hooks| hooks.post_hooks.len());
+    if after == 0 {
+        jobs.extend(executor::jobs(&run.ctx, &namespace, &name, component::HOOK).await?);
+    }
     for job in jobs.iter().filter(|job| executor::phase(job) == JobPhase::Active) {
         run.ctx.applier.delete_object(job).await?;
     }
@@ -71,6 +80,9 @@ pub(super) async fn end(run: &mut Run, why: &str) -> Result<Step, Error> {
     }
     run.set(types::BACKUP_CANCELLED, true, reason::CANCELLED_BY_USER, why);
     run.save().await?;
+    if let Step::Wait(after) = Box::pin(hooks::post(run)).await? {
+        return Ok(Step::Wait(after));
+    }
     finish::finish(run).await
 }
 
