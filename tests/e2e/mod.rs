@@ -2,6 +2,7 @@
 
 mod create;
 mod faults;
+mod hooks;
 mod journeys;
 mod running;
 mod scene;
