@@ -363,7 +363,7 @@ mod tests {
 
     use super::*;
 
-    fn template(spec: Value) -> HookTemplate {
+    fn template(spec: &Value) -> HookTemplate {
         serde_json::from_value(
             json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "HookTemplate",
             "metadata": {"name": "t", "namespace": "demo"}, "spec": spec}),
@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn a_command_in_a_pod_is_planned_with_its_parameters_and_limits() {
         let template = template(
-            json!({"params": [{"name": "db", "required": true, "usage": "which one"}, {"name": "mode", "default": "fast"}],
+            &json!({"params": [{"name": "db", "required": true, "usage": "which one"}, {"name": "mode", "default": "fast"}],
             "action": {"exec": {"command": ["sh", "-c", "freeze ${db} ${mode} in ${namespace} {{ .Name }}"]}, "containerName": "app"},
             "executor": {"type": "Pod", "pod": {"selector": "app=${db}", "strategy": "ExecuteOnAll"}}}),
         );
@@ -474,7 +474,7 @@ mod tests {
     #[test]
     fn a_function_becomes_its_own_job() {
         let template = template(
-            json!({"executor": {"type": "Function", "function": {"name": "notify", "env": [{"name": "A", "value": "1"}],
+            &json!({"executor": {"type": "Function", "function": {"name": "notify", "env": [{"name": "A", "value": "1"}],
             "volumes": [{"name": "v", "emptyDir": {}}], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}}}),
         );
         let hook = info(
@@ -506,7 +506,7 @@ mod tests {
     #[test]
     fn without_pods_the_action_must_name_its_host_and_be_no_command() {
         let said = |action: Value| {
-            let template = template(json!({"action": action, "executor": {"type": "Operator"}}));
+            let template = template(&json!({"action": action, "executor": {"type": "Operator"}}));
             planned_for(&info(json!({"name": "h"})), &template, None)
         };
         assert!(

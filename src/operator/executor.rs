@@ -384,9 +384,9 @@ pub async fn last_lines(ctx: &Context, pods: &[Pod]) -> String {
         ..LogParams::default()
     };
     let name = pod.name_any();
-    let text = match tokio::time::timeout(LOG_WITHIN, api.logs(&name, &params)).await {
-        Ok(Ok(text)) => text,
-        _ => return String::new(),
+    let read = tokio::time::timeout(LOG_WITHIN, api.logs(&name, &params));
+    let Ok(Ok(text)) = read.await else {
+        return String::new();
     };
     if text.trim().is_empty() {
         return String::new();

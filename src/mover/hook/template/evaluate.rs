@@ -125,7 +125,7 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
             _ => return Err("default takes two arguments".to_owned()),
         },
         "dict" => {
-            if arguments.len() % 2 != 0 {
+            if !arguments.len().is_multiple_of(2) {
                 return Err("dict needs a value for each key".to_owned());
             }
             let pairs = arguments
