@@ -224,6 +224,8 @@ async fn clone(
     .await?;
     progress.step("waiting for the BackupConfiguration");
     let configuration = ready(cluster, &kinds::BACKUP_CONFIGURATION, namespace, &names.own).await?;
+    progress.step("waiting for the Repository");
+    ready(cluster, &kinds::REPOSITORY, namespace, &names.own).await?;
     let backup = back_up(cluster, configuration, progress).await?;
     let snapshot = backup.pointer("/status/snapshots/0/name").and_then(Value::as_str);
     let snapshot = snapshot.ok_or_else(|| CliError::new(Exit::Failed, "the backup made no Snapshot"))?;
@@ -331,6 +333,10 @@ async fn ready(
     let mut states = watch::object(cluster, kind, namespace, name);
     while let Some(state) = states.recv().await {
         let Some(object) = state? else {
+            if kind == &kinds::REPOSITORY {
+                // The operator makes it for the BackupConfiguration, a moment after that is Ready.
+                continue;
+            }
             return Err(CliError::new(
                 Exit::NothingMatched,
                 format!("{} {name} in namespace {namespace} does not exist", kind.kind),
