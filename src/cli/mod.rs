@@ -50,7 +50,7 @@ const GROUPS: &[(&str, &[&str])] = &[
 
 /// KubeStash's own commands, for hands and scripts that know them: named on the first screen, explained by their help.
 const FAMILIAR: &[&str] = &[
-    "clone", "copy", "debug", "download", "password", "pause", "resume", "trigger", "unlock",
+    "clone", "convert", "copy", "debug", "download", "password", "pause", "resume", "trigger", "unlock",
 ];
 
 /// The arguments of the plugin.

@@ -7,6 +7,7 @@ pub mod backup_configuration;
 pub mod cancel;
 pub mod components;
 pub mod conditions;
+pub mod convert;
 pub mod explain;
 pub mod hooks;
 pub mod job;

@@ -3,6 +3,7 @@
 
 mod backup;
 mod completion;
+mod convert;
 mod create;
 mod create_pty;
 mod doctor;

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod clone;
 pub mod completion;
+pub mod convert;
 pub mod copy;
 pub mod create;
 pub mod debug;
@@ -52,6 +53,7 @@ pub enum Command {
     Why(why::WhyArgs),
     Logs(logs::LogsArgs),
     Validate(validate::ValidateArgs),
+    Convert(convert::ConvertArgs),
     Install(install::InstallArgs),
     Doctor(doctor::DoctorArgs),
     Uninstall(uninstall::UninstallArgs),
@@ -100,6 +102,7 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Why(args) => why::run(args, context).await,
         Command::Logs(args) => logs::run(args, context).await,
         Command::Validate(args) => validate::run(args, context).await,
+        Command::Convert(args) => convert::run(args, context).await,
         Command::Install(args) => install::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Uninstall(args) => uninstall::run(args, context).await,

@@ -1,7 +1,7 @@
 //! `validate`: the schema and every rule of admission for files, with the line and column of each mistake. The rules are
 //! those of the webhooks, by the same code.
 
-mod files;
+pub(in crate::cli) mod files;
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ pub struct ValidateArgs {
 
 /// A mistake, or something worth a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Problem {
+pub(in crate::cli) struct Problem {
     file: String,
     line: usize,
     column: usize,
@@ -67,7 +67,8 @@ impl Problem {
         }
     }
 
-    fn line(&self) -> String {
+    /// `file:line:column: error: …`.
+    pub(in crate::cli) fn line(&self) -> String {
         let kind = if self.warning { "warning" } else { "error" };
         let subject = [self.object.as_str(), self.path.as_str()]
             .into_iter()

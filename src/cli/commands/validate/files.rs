@@ -16,15 +16,15 @@ const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// One object and where it comes from.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
-    pub(super) file: String,
-    pub(super) document: Document,
+pub(in crate::cli) struct Found {
+    pub(in crate::cli) file: String,
+    pub(in crate::cli) document: Document,
     /// The kind, when it is one of ours.
-    pub(super) kind: Option<&'static Kind>,
+    pub(in crate::cli) kind: Option<&'static Kind>,
 }
 
 impl Found {
-    pub(super) fn text(&self, pointer: &str) -> String {
+    pub(in crate::cli) fn text(&self, pointer: &str) -> String {
         self.document
             .value
             .pointer(pointer)
@@ -33,24 +33,24 @@ impl Found {
             .to_owned()
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(in crate::cli) fn name(&self) -> String {
         self.text("/metadata/name")
     }
 
     /// `Kind name`, as messages call it.
-    pub(super) fn title(&self) -> String {
+    pub(in crate::cli) fn title(&self) -> String {
         format!("{} {}", self.text("/kind"), self.name())
             .trim()
             .to_owned()
     }
 
-    pub(super) fn key(&self) -> (String, String, String) {
+    pub(in crate::cli) fn key(&self) -> (String, String, String) {
         key(&self.document.value)
     }
 }
 
 /// What tells objects apart: kind with group, namespace, name.
-pub(super) fn key(object: &Value) -> (String, String, String) {
+pub(in crate::cli) fn key(object: &Value) -> (String, String, String) {
     let field = |pointer: &str| {
         object
             .pointer(pointer)
@@ -67,13 +67,13 @@ pub(super) fn key(object: &Value) -> (String, String, String) {
 }
 
 /// What the files hold, and what in them is no YAML.
-pub(super) struct Loaded {
-    pub(super) found: Vec<Found>,
-    pub(super) broken: Vec<Problem>,
+pub(in crate::cli) struct Loaded {
+    pub(in crate::cli) found: Vec<Found>,
+    pub(in crate::cli) broken: Vec<Problem>,
 }
 
 /// Reads everything that was named. Objects without a namespace get the one that applies.
-pub(super) fn load(names: &[String], recursive: bool, namespace: &str) -> Result<Loaded, CliError> {
+pub(in crate::cli) fn load(names: &[String], recursive: bool, namespace: &str) -> Result<Loaded, CliError> {
     let mut loaded = Loaded {
         found: Vec::new(),
         broken: Vec::new(),
