@@ -75,7 +75,7 @@ async fn reconcile(
         return cleanup::run(&repository, ctx, signals).await;
     }
     let repository = ctx.applier.add_finalizer(&repository, FINALIZER).await?;
-    let repository = reader::answer(&repository, ctx, Timestamp::now()).await?;
+    let repository = Box::pin(reader::answer(&repository, ctx, Timestamp::now())).await?;
     if repository.spec.paused {
         return Ok(Action::await_change());
     }

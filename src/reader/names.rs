@@ -33,13 +33,16 @@ struct Node {
     inode: u64,
 }
 
+/// True names of a directory, by the name that restic shows and the inode.
+type Unclaimed = HashMap<(String, u64), Vec<Vec<u8>>>;
+
 /// Finds the true paths of one snapshot's entries.
 pub struct Names {
     id: String,
     /// True paths of directories by the paths that restic shows.
     dirs: HashMap<String, Vec<u8>>,
     /// Names in trees: as shown and inode, to the true names that are still unclaimed.
-    trees: HashMap<String, HashMap<(String, u64), Vec<Vec<u8>>>>,
+    trees: HashMap<String, Unclaimed>,
 }
 
 impl Names {
@@ -95,7 +98,7 @@ impl Names {
             let text = perform::captured(&look, opened).await?;
             let tree: Tree = serde_json::from_slice(&text)
                 .map_err(|e| Trouble::new(JobCause::Other, format!("a tree of restic's: {e}")))?;
-            let mut known: HashMap<(String, u64), Vec<Vec<u8>>> = HashMap::new();
+            let mut known = Unclaimed::new();
             for node in tree.nodes.into_iter().rev() {
                 let name = unquote(&node.name);
                 known

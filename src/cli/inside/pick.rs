@@ -145,7 +145,7 @@ pub fn time(snapshot: &Snapshot) -> Option<jiff::Timestamp> {
 }
 
 fn phase(snapshot: &Snapshot) -> Option<SnapshotPhase> {
-    snapshot.status.as_ref().and_then(|s| s.phase.clone())
+    snapshot.status.as_ref().and_then(|s| s.phase)
 }
 
 /// The restic snapshots of the named components; of all when none is named.

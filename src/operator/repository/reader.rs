@@ -32,7 +32,7 @@ pub(super) async fn answer(
         return Ok(repository.clone());
     };
     let answer = match wanted(text, now) {
-        Some(request) => Some(make(repository, ctx, request, now).await?),
+        Some(request) => Some(Box::pin(make(repository, ctx, request, now)).await?),
         None => None,
     };
     let mut annotations = json!({ REQUEST_ANNOTATION: null });
@@ -72,7 +72,14 @@ async fn make(
     now: Timestamp,
 ) -> Result<ReaderAnswer, Error> {
     let namespace = repository.namespace().unwrap_or_default();
-    let found = lookup::repository(&ctx.client, &namespace, &repository.name_any(), None, &namespace).await?;
+    let found = Box::pin(lookup::repository(
+        &ctx.client,
+        &namespace,
+        &repository.name_any(),
+        None,
+        &namespace,
+    ))
+    .await?;
     let facts = match found {
         Ok(facts) => facts,
         Err(error) => {

@@ -146,7 +146,7 @@ pub(super) async fn make(
             .iter()
             .rev()
             .filter(|s| pick::time(s) < pick::time(this) && s.spec.session == this.spec.session)
-            .filter(|s| s.status.as_ref().and_then(|s| s.phase.clone()) == Some(SnapshotPhase::Succeeded))
+            .filter(|s| s.status.as_ref().and_then(|s| s.phase) == Some(SnapshotPhase::Succeeded))
             .take(BEFORE)
             .filter_map(|s| Some((s.name_any(), bytes_in(s, components)?)))
             .collect();

@@ -176,7 +176,7 @@ struct Hits {
     snapshot: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Hit {
     path: String,
@@ -184,17 +184,6 @@ struct Hit {
     kind: String,
     size: u64,
     mtime: Option<Timestamp>,
-}
-
-impl Default for Hit {
-    fn default() -> Self {
-        Hit {
-            path: String::new(),
-            kind: String::new(),
-            size: 0,
-            mtime: None,
-        }
-    }
 }
 
 /// The Snapshots of one Repository.

@@ -261,7 +261,7 @@ impl Reader {
                             b"path" => self.path = Some(value.to_vec()),
                             b"linkpath" => self.link = Some(value.to_vec()),
                             b"size" => {
-                                self.size = std::str::from_utf8(value).ok().and_then(|t| t.parse().ok())
+                                self.size = std::str::from_utf8(value).ok().and_then(|t| t.parse().ok());
                             }
                             _ => {}
                         }
