@@ -12,6 +12,8 @@ pub mod follow;
 pub mod inside;
 pub mod manifests;
 pub mod names;
+#[cfg(test)]
+mod reference;
 pub mod report;
 pub mod schemas;
 pub mod select;
@@ -243,5 +245,60 @@ mod tests {
             }
         }
         check(&definition(), "kubectl kubestash");
+    }
+
+    /// The words of a command line as a shell would split them, without pipes and redirections.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for c in line.chars() {
+            match (c, quote) {
+                ('\'' | '"', None) => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (c, Some(q)) if c == q => quote = None,
+                (' ', None) => words.extend(word.take()),
+                (c, _) => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        let end = |w: &String| matches!(w.as_str(), "|" | ">" | "<" | "&&" | "#");
+        let length = words.iter().position(end).unwrap_or(words.len());
+        words.truncate(length);
+        words
+    }
+
+    #[test]
+    fn every_command_has_two_examples_that_it_understands() {
+        fn check(command: &clap::Command, path: &str, poor: &mut Vec<String>) {
+            for sub in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+                let path = format!("{path} {}", sub.get_name());
+                if sub.has_subcommands() && sub.is_subcommand_required_set() {
+                    check(sub, &path, poor);
+                    continue;
+                }
+                let help = sub.get_long_about().map(ToString::to_string).unwrap_or_default();
+                let examples: Vec<&str> = help
+                    .lines()
+                    .map(str::trim)
+                    .filter_map(|line| line.find("kubectl kubestash ").and_then(|at| line.get(at..)))
+                    .collect();
+                if examples.len() < 2 {
+                    poor.push(path.clone());
+                }
+                for example in examples {
+                    let line = example.trim_end_matches([')', '`']);
+                    let mut words = words(line);
+                    words.drain(..2);
+                    words.insert(0, "kubectl-kubestash".to_owned());
+                    let parsed = definition().try_get_matches_from(&words);
+                    assert!(parsed.is_ok(), "{path}: {example}\n{}", parsed.unwrap_err());
+                }
+                check(sub, &path, poor);
+            }
+        }
+        let mut poor = Vec::new();
+        check(&definition(), "kubectl kubestash", &mut poor);
+        assert!(poor.is_empty(), "fewer than two examples: {poor:?}");
     }
 }

@@ -152,6 +152,20 @@ pub(crate) fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() 
     }
 }
 
+/// How the directories of stages begin; the process's id follows.
+const PREFIX: &str = "kubestash-e2e-";
+
+/// Removes the directories of runs that have ended: each holds a sandbox with its volumes.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 impl Stage {
     fn set_up() -> Option<Stage> {
         let server = std::env::var_os("KUBESTASH_S3_SERVER").map_or_else(
@@ -165,9 +179,10 @@ impl Stage {
         {
             return None;
         }
-        // Kept for the whole run: the sandbox lives in it.
+        remove_leftovers();
+        // Kept for the whole run: the sandbox lives in it. The next run removes it.
         let dir = tempfile::Builder::new()
-            .prefix("kubestash-e2e-")
+            .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
             .unwrap()
             .keep();
