@@ -278,7 +278,8 @@ mod tests {
                     continue;
                 }
                 let help = sub.get_long_about().map(ToString::to_string).unwrap_or_default();
-                let examples: Vec<&str> = help
+                let (_, examples) = help.split_once("Examples:").unwrap_or_default();
+                let examples: Vec<&str> = examples
                     .lines()
                     .map(str::trim)
                     .filter_map(|line| line.find("kubectl kubestash ").and_then(|at| line.get(at..)))
@@ -287,7 +288,8 @@ mod tests {
                     poor.push(path.clone());
                 }
                 for example in examples {
-                    let line = example.trim_end_matches([')', '`']);
+                    let line = example.split(")\"").next().unwrap_or(example);
+                    let line = line.trim_end_matches([')', '`']);
                     let mut words = words(line);
                     words.drain(..2);
                     words.insert(0, "kubectl-kubestash".to_owned());
