@@ -45,7 +45,7 @@ pub struct CreateArgs {
 #[derive(Debug, clap::Subcommand)]
 enum CreateCommand {
     Storage(Box<storage::StorageArgs>),
-    Retention(retention::RetentionArgs),
+    Retention(Box<retention::RetentionArgs>),
     Backup(Box<backup::BackupArgs>),
     Restore(Box<restore::RestoreArgs>),
 }
