@@ -32,7 +32,9 @@ pub(in crate::wizard) fn describe_storage(storage: &BackupStorage) -> String {
     let status = storage.status.clone().unwrap_or_default();
     let mut parts = vec![
         format!("{} {place}", spec.provider),
-        format!("{:?}", status.phase),
+        status
+            .phase
+            .map_or_else(|| "not looked at yet".to_owned(), |phase| format!("{phase:?}")),
     ];
     parts.extend(status.total_size.filter(|s| !s.is_empty()));
     if storage.spec.default {

@@ -70,11 +70,7 @@ fn ask(state: &mut State, prompter: &mut dyn Prompter) -> Reply<Option<String>> 
     let mut choices: Vec<Choice> = PRESETS
         .iter()
         .map(|(cron, words)| {
-            let next = preview::schedule(cron, now).unwrap_or_default();
-            let next = next
-                .split_once("Next: ")
-                .map(|(_, n)| n.to_owned())
-                .unwrap_or_default();
+            let next = preview::next(cron, now).into_iter().next().unwrap_or_default();
             Choice::new(*words, format!("{cron} · next {next}"))
         })
         .collect();
