@@ -288,7 +288,7 @@ async fn missing_secrets_are_named() {
     let _operator = world.operator(Meter::cut_after(usize::MAX - 1));
     world
         .configure(|bc| {
-            bc["spec"]["sessions"][0]["repositories"][0]["encryptionSecret"]["name"] = json!("absent")
+            bc["spec"]["sessions"][0]["repositories"][0]["encryptionSecret"]["name"] = json!("absent");
         })
         .await;
     ready(&world).await;

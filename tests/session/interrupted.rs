@@ -27,7 +27,7 @@ async fn a_backup_survives_a_kill_after_every_write() {
         .configure(|bc| {
             bc["spec"]["sessions"][0]["hooks"] = json!({
                 "preBackup": [{"name": "freeze", "hookTemplate": {"name": "enter"}, "params": {"mode": "fast"}}],
-                "postBackup": [{"name": "thaw", "hookTemplate": {"name": "knock"}}]})
+                "postBackup": [{"name": "thaw", "hookTemplate": {"name": "knock"}}]});
         })
         .await;
     {

@@ -74,7 +74,7 @@ async fn a_configuration_paused_by_the_user_stays_paused() {
         .await
         .unwrap();
     restore_of(&world, "back", |rs| {
-        rs["spec"]["dataSource"]["components"] = json!(["dump-pod-0"])
+        rs["spec"]["dataSource"]["components"] = json!(["dump-pod-0"]);
     })
     .await;
     let status = world.restored("back").await.status.unwrap();
@@ -194,7 +194,7 @@ async fn deleting_a_running_restore_resumes_what_it_paused() {
         "back",
         |s: Option<&RestoreSession>| s.is_none(),
     );
-    tokio::time::timeout(std::time::Duration::from_secs(10), gone)
+    Box::pin(tokio::time::timeout(std::time::Duration::from_secs(10), gone))
         .await
         .unwrap()
         .unwrap();

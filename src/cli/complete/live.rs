@@ -50,12 +50,12 @@ fn source(words: &[&str], id: &str, value: &str) -> Option<Source> {
     }
     Some(match (words, id) {
         (["logs", ..], "session") => Source::Objects(SESSIONS),
-        (["backup", "now", ..] | ["trigger", ..] | ["create", ..], "session" | "sessions") => return None,
+        (["backup", "now", ..] | ["trigger" | "create", ..], "session" | "sessions") => return None,
         (_, "session" | "sessions") => Source::Names(&kinds::BACKUP_SESSION),
         (["restore", ..], "source") => Source::Objects(RESTORABLE),
         (["why", ..], "object") => Source::Objects(EXPLAINABLE),
         (_, "target") => Source::Objects(TARGETS),
-        (["create", "storage", ..] | ["create", "retention", ..] | ["create", "backup", ..], "name") => {
+        (["create", "storage" | "retention" | "backup", ..], "name") => {
             return None;
         }
         (_, "configuration" | "configurations" | "backup_configuration") => {

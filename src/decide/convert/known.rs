@@ -190,9 +190,9 @@ impl<'a> Known<'a> {
     ) -> Option<ObjectReference> {
         let uses = self.uses.get(repository)?;
         let mut fitting = uses.iter().filter(|u| u.target == *target);
-        let found = match (fitting.next(), fitting.next(), uses.as_slice()) {
-            (Some(one), None, _) | (None, _, [one]) => one,
-            _ => return None,
+        let ((Some(found), None, _) | (None, _, [found])) = (fitting.next(), fitting.next(), uses.as_slice())
+        else {
+            return None;
         };
         let target = (found.target.1.as_str(), found.target.2.as_str());
         let (name, _) = self.place(repository, (&found.namespace, &found.name), target);

@@ -66,10 +66,10 @@ fn each_fault_is_found_and_has_a_fix() {
     type Fault = (&'static str, State, &'static str, fn(&mut Facts));
     let faults: &[Fault] = &[
         ("API server", State::Failed, "older than 1.29", |f| {
-            f.server = Ok((1, 20))
+            f.server = Ok((1, 20));
         }),
         ("definitions", State::Failed, "not served: b", |f| {
-            f.wanted_definitions.push("b".to_owned())
+            f.wanted_definitions.push("b".to_owned());
         }),
         (
             "definitions are this program's",
@@ -78,7 +78,7 @@ fn each_fault_is_found_and_has_a_fix() {
             |f| f.differing = Ok(vec!["a".to_owned()]),
         ),
         ("operator", State::Failed, "not installed", |f| {
-            f.operators = Ok(Vec::new())
+            f.operators = Ok(Vec::new());
         }),
         ("operator", State::Failed, "ImagePullBackOff", |f| {
             f.operators = Ok(vec![json!({"metadata": {"namespace": "k"}})]);
@@ -104,16 +104,16 @@ fn each_fault_is_found_and_has_a_fix() {
             f.operator_pods.as_mut().unwrap()[0]["status"]["containerStatuses"][0]["restartCount"] = json!(7);
         }),
         ("webhooks", State::Failed, "not registered", |f| {
-            f.webhooks = Ok(vec![json!({})])
+            f.webhooks = Ok(vec![json!({})]);
         }),
         ("webhooks", State::Failed, "do not answer", |f| {
-            f.answers = Ok(false)
+            f.answers = Ok(false);
         }),
         ("catalog", State::Failed, "Addon pvc-addon", |f| {
-            f.addons = Ok(Vec::new())
+            f.addons = Ok(Vec::new());
         }),
         ("your rights", State::Warning, "cannot restore", |f| {
-            f.rights[1] = Ok(false)
+            f.rights[1] = Ok(false);
         }),
         ("storages", State::Failed, "1 of 1 not Ready: demo/s", |f| {
             f.storages.as_mut().unwrap()[0]["status"]["phase"] = json!("NotReady");

@@ -369,7 +369,7 @@ mod tests {
                 .feed::<String>(data, |event| {
                     match event {
                         Event::Entry(h) => {
-                            seen.push(format!("{} {}", String::from_utf8_lossy(&h.path), h.size))
+                            seen.push(format!("{} {}", String::from_utf8_lossy(&h.path), h.size));
                         }
                         Event::Data(data) => {
                             let text = String::from_utf8_lossy(data).into_owned();
