@@ -227,7 +227,7 @@ mod tests {
             .filter(|r| r["verbs"] == json!(["bind"]))
             .flat_map(|r| r["resourceNames"].as_array().unwrap().clone())
             .collect();
-        assert_eq!(given.len(), 6);
+        assert_eq!(given.len(), 7);
         for name in given {
             let job = role(name.as_str().unwrap()).unwrap_or_else(|| panic!("{name} is missing"));
             assert!(!job.to_string().contains("secrets"), "{name}");

@@ -87,7 +87,8 @@ pub fn go_duration(duration: Duration) -> String {
     }
 }
 
-/// Reads a duration as kubectl's flags do: Go's form (`30m`, `1h30m`, `1.5h`, `500ms`) or whole seconds (`90`).
+/// Reads a duration as kubectl's flags do: Go's form (`30m`, `1h30m`, `1.5h`, `500ms`), days (`30d`), or whole seconds
+/// (`90`).
 /// `0` means "no limit of ours" to the caller.
 ///
 /// # Errors
@@ -118,6 +119,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
                 "s" => 1.0,
                 "m" => 60.0,
                 "h" => 3600.0,
+                "d" => 86_400.0,
                 _ => return Err(wrong()),
             };
         rest = &rest[unit_len..];
@@ -195,6 +197,7 @@ mod tests {
             ("1h30m", 5400.0),
             ("1.5h", 5400.0),
             ("500ms", 0.5),
+            ("30d", 2_592_000.0),
             ("0", 0.0),
         ] {
             assert!(

@@ -247,6 +247,7 @@ fn restore_without_anything_opens_the_wizard() {
         .sees("where it came from")
         .sees("in another namespace")
         .types(ENTER);
+    person.sees("Which files").sees("everything").types(ENTER);
     person
         .sees("create restore -n pty-restore --repo repo --snapshot latest")
         .sees("What now")
