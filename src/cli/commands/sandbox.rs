@@ -91,7 +91,12 @@ pub struct DownArgs {
 /// Show whether a sandbox runs, and what it uses
 ///
 /// The exit code is 6 when none runs.
+///
+/// Examples:
+///   kubectl kubestash sandbox status
+///   kubectl kubestash sandbox status -o json
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 #[cfg_attr(
     not(target_os = "linux"),
     allow(dead_code, reason = "only Linux has what the sandbox needs")
