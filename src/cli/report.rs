@@ -102,6 +102,14 @@ fn together(outcomes: &[Outcome]) -> Exit {
     }
 }
 
+/// A text in an object, by its JSON pointer; empty where there is none.
+pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
 /// An object without what only the API server needs.
 pub fn tidy(mut object: Value) -> Value {
     if let Some(metadata) = object.pointer_mut("/metadata").and_then(Value::as_object_mut) {

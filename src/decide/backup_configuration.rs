@@ -419,7 +419,10 @@ fn session_status(
 ) -> SessionStatus {
     let known = before.iter().find(|known| known.name == session.name);
     let mut conditions = known.map(|known| known.conditions.clone()).unwrap_or_default();
+    let already = conditions::is_true(&conditions, types::SCHEDULER_ENSURED);
     let ensured = match facts.schedulers.get(&session.name) {
+        // A configuration that says Ready before its Repositories are would have a backup asked for at once be skipped.
+        Some(None) if !already && !repositories_looked_at(session, facts) => None,
         Some(None) => Some(conditions::condition(
             types::SCHEDULER_ENSURED,
             true,
@@ -444,6 +447,17 @@ fn session_status(
         next_schedule: next_run(configuration, session, now).map(|at| at.to_string()),
         conditions,
     }
+}
+
+/// Whether each Repository of a session is Ready or has said why it is not.
+fn repositories_looked_at(session: &Session, facts: &Facts) -> bool {
+    session.repositories.iter().all(|info| {
+        let found = facts.repositories.get(&info.name);
+        let status = found.and_then(|repository| repository.status.as_ref());
+        status.is_some_and(|status| {
+            status.phase == Some(RepositoryPhase::Ready) || !status.conditions.is_empty()
+        })
+    })
 }
 
 /// When a session runs next by itself; nothing while it is paused, suspended or unreadable.
@@ -519,9 +533,15 @@ mod tests {
             addons: vec!["workload-addon".into()],
             storages: BTreeMap::from([(("ops".into(), "store".into()), storage)]),
             policies: BTreeMap::from([(("demo".into(), "keep".into()), policy)]),
-            repositories: BTreeMap::new(),
+            repositories: BTreeMap::from([("repo".into(), repository_of("Ready"))]),
             schedulers: BTreeMap::from([("daily".into(), None)]),
         }
+    }
+
+    fn repository_of(phase: &str) -> Repository {
+        serde_json::from_value(json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Repository",
+            "metadata": {"name": "repo", "namespace": "demo"}, "spec": {"path": "/repo"}, "status": {"phase": phase}}))
+        .unwrap()
     }
 
     #[test]
@@ -605,10 +625,35 @@ mod tests {
     }
 
     #[test]
+    fn not_ready_before_its_repositories_are_and_not_unready_with_them() {
+        let mut configuration = configuration(false);
+        let now = Timestamp::UNIX_EPOCH;
+        for absent in [None, Some(repository_of("NotReady"))] {
+            let mut early = facts();
+            early.repositories = absent.map(|it| ("repo".to_owned(), it)).into_iter().collect();
+            let status = status(&configuration, &early, now);
+            assert_eq!(status.phase, Some(BackupConfigurationPhase::NotReady));
+        }
+        let mut failed = repository_of("NotReady");
+        let broken = conditions::condition("RepositoryInitialized", false, "Failed", "no such bucket", now);
+        failed.status.as_mut().unwrap().conditions.push(broken);
+        let mut late = facts();
+        late.repositories.insert("repo".into(), failed);
+        let ready = status(&configuration, &late, now);
+        assert_eq!(ready.phase, Some(BackupConfigurationPhase::Ready));
+        assert_eq!(ready.repositories[0].reason.as_deref(), Some("no such bucket"));
+        configuration.status = Some(ready);
+        late.repositories.clear();
+        let still = status(&configuration, &late, now);
+        assert_eq!(still.phase, Some(BackupConfigurationPhase::Ready));
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let configuration = configuration(false);
         let mut missing = facts();
         missing.storages.clear();
+        missing.repositories.clear();
         missing.policies.clear();
         missing.addons.clear();
         missing.target_found = false;

@@ -15,10 +15,11 @@ fn a_running_backup_is_cancelled_gives_its_lock_back_and_runs_again() {
     let namespace = scene.namespace.as_str();
     scene.storage();
     scene.volume("data");
+    // A hole of this size takes minutes to read on any machine and no space: the backup cannot end before it is cancelled.
     stage.sh(
         namespace,
         "data-pod",
-        "dd if=/dev/urandom of=/data/big bs=1048576 count=256 2>/dev/null",
+        "dd if=/dev/urandom of=/data/big bs=1048576 count=64 2>/dev/null; truncate -s 500G /data/hole",
     );
     let target = "{apiGroup: '', kind: PersistentVolumeClaim, name: data}";
     scene.configuration("cancelled", target, "pvc-addon", "{}");
@@ -57,6 +58,7 @@ fn a_running_backup_is_cancelled_gives_its_lock_back_and_runs_again() {
     let again = stage.cli(&["backup", "cancel", &session, "-n", namespace]);
     assert_eq!(again.code, 7, "{again:?}");
 
+    stage.sh(namespace, "data-pod", "rm /data/hole");
     let file = tempfile::NamedTempFile::new().unwrap();
     let junit = file.path().to_str().unwrap();
     let said = stage.cli(&[

@@ -23,6 +23,7 @@ use serde_json::Value;
 use self::finish::{Wizard, finish};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::report;
 use crate::cluster::{Cluster, Error, ListOptions, kinds};
 use crate::output::format::Format;
 use crate::output::human;
@@ -218,7 +219,7 @@ async fn ask_namespace(context: &Context, cluster: &Cluster, own: &str) -> Resul
     let mut names: Vec<String> = match listed {
         Ok(objects) => objects
             .iter()
-            .map(|o| apply::text(o, "/metadata/name").to_owned())
+            .map(|o| report::text(o, "/metadata/name").to_owned())
             .collect(),
         // Whoever may not list them works in the one that the context names.
         Err(Error::Forbidden { .. }) => return Ok(None),

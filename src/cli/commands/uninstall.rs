@@ -11,11 +11,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use self::inventory::{Inventory, Stays, text};
+use self::inventory::{Inventory, Stays};
 use crate::api::labels;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::manifests::{self, Manifests};
+use crate::cli::report::text;
 use crate::cli::schemas::{self, View};
 use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds};
 use crate::output::format::{self, Format};
@@ -116,14 +117,12 @@ pub async fn run(args: &UninstallArgs, context: &Context) -> Result<Exit, CliErr
         inventory.refuse_while_running(args.force)?;
         confirm(args, context)?;
         let work = remove(context, cluster, &objects, args.all);
-        if tokio::time::timeout(args.timeout, work)
+        tokio::time::timeout(args.timeout, work)
             .await
-            .map_err(|_| late(args))??
-        {
-            context.ui.say(&format!(
-                "KubeStash is removed. The namespace {namespace} stays, as it may hold what is yours; `kubectl delete namespace {namespace}` removes it."
-            ));
-        }
+            .map_err(|_| late(args))??;
+        context.ui.say(&format!(
+            "KubeStash is removed. The namespace {namespace} stays, as it may hold what is yours; `kubectl delete namespace {namespace}` removes it."
+        ));
     }
     if !args.output.is_table() {
         let removed = objects.iter().map(called).collect();
@@ -204,12 +203,7 @@ fn confirm(args: &UninstallArgs, context: &Context) -> Result<(), CliError> {
 }
 
 /// Removes everything in its order.
-async fn remove(
-    context: &Context,
-    cluster: &Cluster,
-    objects: &[Value],
-    all: bool,
-) -> Result<bool, CliError> {
+async fn remove(context: &Context, cluster: &Cluster, objects: &[Value], all: bool) -> Result<(), CliError> {
     let progress = context.ui.progress();
     for object in objects {
         let (kind, namespace, name) = place(object)?;
@@ -223,7 +217,7 @@ async fn remove(
             gone(cluster, kind, namespace, name, &progress).await?;
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 fn place(object: &Value) -> Result<(&'static Kind, Option<&str>, &str), CliError> {

@@ -4,18 +4,10 @@ use serde_json::{Value, json};
 
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::report::tidy;
+use crate::cli::report::{text, tidy};
 use crate::cluster::{ApplyOptions, Cluster, Error, Kind, kinds};
 use crate::output::format::{self, Format, Shape};
 use crate::wizard::credentials::PASSWORD;
-
-/// A string in an object.
-pub(super) fn text<'o>(object: &'o Value, pointer: &str) -> &'o str {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
 
 /// The kind of an object that a wizard made or a person edited.
 ///

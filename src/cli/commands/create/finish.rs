@@ -9,6 +9,7 @@ use super::review::{Decision, review};
 use super::{Common, DryRun, Filled, apply, ask_rest, left};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::report;
 use crate::cluster::{Cluster, Kind};
 use crate::output::human;
 use crate::wizard::answers::given;
@@ -153,7 +154,7 @@ async fn proven<W: Wizard>(
 async fn dry(common: &Common, context: &Context, objects: &[Value]) -> Result<Exit, CliError> {
     let format = common.format();
     if common.dry_run == DryRun::Client {
-        if objects.iter().any(|o| apply::text(o, "/kind") == "Secret") && !format.is_table() {
+        if objects.iter().any(|o| report::text(o, "/kind") == "Secret") && !format.is_table() {
             context
                 .ui
                 .warn("the output holds the values of a Secret: keep it out of logs and repositories");
@@ -266,7 +267,7 @@ pub(super) fn condition(object: &Value) -> String {
         .flatten()
         .find(|c| c.get("status").and_then(Value::as_str) == Some("False"));
     broken
-        .map(|c| apply::text(c, "/message").to_owned())
+        .map(|c| report::text(c, "/message").to_owned())
         .unwrap_or_default()
 }
 

@@ -5,9 +5,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::apply::{kind_of, namespace_of, text, veiled};
+use super::apply::{kind_of, namespace_of, veiled};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::report::text;
 use crate::cli::{manifests, strict};
 use crate::cluster::{ApplyOptions, Cluster, Error};
 use crate::output::style::Style;

@@ -161,7 +161,7 @@ impl Wizard for Making<'_> {
         let Some(storage) = written.objects.last() else {
             return Ok(Exit::Ok);
         };
-        let field = |pointer: &str| super::apply::text(storage, pointer).to_owned();
+        let field = |pointer: &str| crate::cli::report::text(storage, pointer).to_owned();
         let (namespace, name) = (field("/metadata/namespace"), field("/metadata/name"));
         if let Some(limit) = written.wait {
             ready(

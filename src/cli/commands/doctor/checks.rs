@@ -4,8 +4,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::facts::{Facts, RIGHTS, Read, text};
+use super::facts::{Facts, RIGHTS, Read};
 use super::{Check, State};
+use crate::cli::report::text;
 use crate::cluster::Error;
 use crate::output::human;
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::cli::commands::install::ready;
 use crate::cli::error::CliError;
 use crate::cli::manifests::{self, Manifests};
+use crate::cli::report::text;
 use crate::cluster::{ApplyOptions, Cluster, Error, Kind, ListOptions, kinds};
 
 /// Something that was read, or why it could not be.
@@ -196,9 +197,4 @@ async fn rights(cluster: &Cluster) -> Vec<Read<bool>> {
         Ok(answer.pointer("/status/allowed") == Some(&json!(true)))
     }))
     .await
-}
-
-/// A text of an object, or nothing.
-pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

@@ -10,6 +10,7 @@ use super::order;
 use crate::api::labels;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::manifests::Manifests;
+use crate::cli::report::text;
 use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds};
 use crate::output::human;
 
@@ -261,11 +262,6 @@ fn place(storage: &Value) -> String {
         "" => base,
         prefix => format!("{base}, prefix {prefix}"),
     }
-}
-
-/// A text of an object, or nothing.
-pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
