@@ -191,6 +191,10 @@ fn sentence(problem: Problem, place: &str, text: &str) -> String {
             format!("{place} lies in another region; set spec.storage.s3.region to the bucket's region")
         }
         Problem::NoSpace => format!("no space is left at {place}; free some or enlarge it"),
+        Problem::AccessDenied if text.contains("os error 13") => format!(
+            "the user that the Job runs as may not write at {place}; give the directory to that user, or set spec.runtimeSettings.pod.securityContext of the BackupStorage (fsGroup where the volume honours it, otherwise runAsUser): {}",
+            short(text)
+        ),
         Problem::AccessDenied => {
             format!(
                 "{place} refuses access; give the credentials the right to list, read, write and delete there: {}",
@@ -245,6 +249,14 @@ mod tests {
             source: text.to_owned().into(),
         };
         BackendError::from_store("BackupStorage demo/s3", "https://minio:9000/bucket", &error)
+    }
+
+    #[test]
+    fn a_directory_of_another_user_is_no_matter_of_credentials() {
+        let refused = said("Unable to open file /backups/metadata.yaml#1: Permission denied (os error 13)");
+        assert_eq!(refused.problem, Problem::AccessDenied);
+        assert!(refused.message.contains("securityContext"), "{refused}");
+        assert!(!refused.message.contains("credentials"), "{refused}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod complete;
 pub mod context;
 pub mod error;
 pub mod follow;
+mod help;
 pub mod inside;
 pub mod manifests;
 pub mod names;
@@ -84,7 +85,7 @@ struct Talk {
 
 /// The definition of the command line under the name that people type.
 pub fn definition() -> clap::Command {
-    let definition = Cli::command().bin_name("kubectl kubestash");
+    let definition = help::laid_out(Cli::command()).bin_name("kubectl kubestash");
     let screen = first_screen(&definition);
     definition.override_help(screen)
 }
@@ -300,7 +301,7 @@ mod tests {
             }
         }
         let mut poor = Vec::new();
-        check(&definition(), "kubectl kubestash", &mut poor);
+        check(&Cli::command(), "kubectl kubestash", &mut poor);
         assert!(poor.is_empty(), "fewer than two examples: {poor:?}");
     }
 }

@@ -377,13 +377,12 @@ fn a_local_volume_serves_as_storage() {
     let scene = stage.scene("local");
     scene.storage();
     let ns = &scene.namespace;
+    // Not every volume honours fsGroup: a hostPath does not.
+    scene.volume("store");
+    stage.sh(ns, "store-pod", "chmod 0777 /data");
+    stage.kubectl(&["delete", "pod", "-n", ns, "store-pod"]).ok();
     stage.apply(&format!(
         r#"
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {{name: store, namespace: {ns}}}
-spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
----
 apiVersion: storage.kubestash.com/v1alpha1
 kind: BackupStorage
 metadata: {{name: local-storage, namespace: {ns}}}

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::scene::condition;
 use super::stage::{eventually, stage};
 use crate::documents;
@@ -46,7 +44,9 @@ fn a_running_backup_is_cancelled_gives_its_lock_back_and_runs_again() {
     assert_eq!(why["status"], "True");
     assert!(why["message"].as_str().unwrap().ends_with(": a test"), "{why}");
     let selector = format!("kubestash.com/invoker-name={session}");
-    assert_eq!(stage.list(namespace, "pod", &selector), Vec::<Value>::new());
+    eventually("its pods to go", Duration::from_secs(60), || {
+        stage.list(namespace, "pod", &selector).is_empty().then_some(())
+    });
     let locks = scene.restic("cancelled", "dump", &["list", "locks", "--no-lock", "-q"]);
     assert_eq!(locks.out.trim(), "", "restic gave its lock back: {locks:?}");
     let why = stage.cli(&["why", &format!("backupsession/{session}"), "-n", namespace]);

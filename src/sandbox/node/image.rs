@@ -25,19 +25,14 @@ pub(crate) fn find<'a>(images: &'a [Image], reference: Option<&str>) -> Option<&
     images.iter().find(|i| short(&i.reference) == wanted)
 }
 
-/// The command line before expansion.
+/// The command line before expansion. The entrypoint of an image that is only a name is unknown; most images that are
+/// run with arguments alone (`kubectl run IMAGE -- PROGRAM …`) have none, so the arguments are the command there.
 pub(crate) fn command(container: &Container, image: Option<&Image>) -> Vec<String> {
     let given = container.command.clone().filter(|c| !c.is_empty());
     let mut argv = given.unwrap_or_else(|| image.map(|i| i.entrypoint.clone()).unwrap_or_default());
-    argv.extend(
-        container
-            .args
-            .iter()
-            .flatten()
-            .filter(|_| !argv.is_empty())
-            .cloned()
-            .collect::<Vec<_>>(),
-    );
+    if !argv.is_empty() || image.is_none() {
+        argv.extend(container.args.iter().flatten().cloned());
+    }
     argv
 }
 
@@ -142,8 +137,8 @@ mod tests {
             vec!["y", "x"]
         );
         assert_eq!(
-            super::command(&container("z", &[], &["x"]), None),
-            Vec::<String>::new()
+            super::command(&container("z", &[], &["x", "y"]), None),
+            vec!["x", "y"]
         );
     }
 }

@@ -272,6 +272,12 @@ fn job(object: &mut Value, old: Option<&Value>) {
     ] {
         labels.insert(key.to_owned(), json!(value));
     }
+    // A Job without labels has those of its pods.
+    let labels = labels.clone();
+    let own = object::map_at(object, &["metadata", "labels"]);
+    if own.is_empty() {
+        *own = labels;
+    }
     let selector = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
     default(object::map_at(object, &["spec"]), "selector", selector);
 }

@@ -261,6 +261,16 @@ fn core(kind: &str) -> (&'static [Heading], Cells) {
             ],
             lines::endpoints,
         ),
+        "EndpointSlice" => (
+            &[
+                Heading("Name", S, 0),
+                Heading("AddressType", S, 0),
+                Heading("Ports", S, 0),
+                Heading("Endpoints", S, 0),
+                Heading("Age", S, 0),
+            ],
+            lines::endpoint_slice,
+        ),
         "Node" => (
             &[
                 Heading("Name", S, 0),

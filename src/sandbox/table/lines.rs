@@ -120,13 +120,36 @@ pub(super) fn endpoints(o: &Value) -> Vec<Value> {
             all.extend(ports.iter().map(|p| format!("{ip}:{}", p["port"])));
         }
     }
-    let more = if all.len() > 3 {
-        format!(" + {} more...", all.len() - 3)
-    } else {
-        String::new()
+    vec![name(o), first_three(all), born(o)]
+}
+
+/// Cells of an EndpointSlice.
+pub(super) fn endpoint_slice(o: &Value) -> Vec<Value> {
+    let ports: Vec<String> = object::list(o, &["ports"])
+        .iter()
+        .map(|p| p["port"].to_string())
+        .collect();
+    let addresses = object::list(o, &["endpoints"])
+        .iter()
+        .flat_map(|e| object::list(e, &["addresses"]))
+        .filter_map(|a| a.as_str().map(str::to_owned))
+        .collect();
+    vec![
+        name(o),
+        text(o, &["addressType"]),
+        first_three(ports),
+        first_three(addresses),
+        born(o),
+    ]
+}
+
+fn first_three(mut all: Vec<String>) -> Value {
+    let more = match all.len().saturating_sub(3) {
+        0 => String::new(),
+        n => format!(" + {n} more..."),
     };
     all.truncate(3);
-    vec![name(o), or_none(&format!("{}{more}", all.join(","))), born(o)]
+    or_none(&format!("{}{more}", all.join(",")))
 }
 
 /// Cells of a Node.
