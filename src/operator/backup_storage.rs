@@ -53,6 +53,9 @@ const CACHE_WITHIN: Duration = Duration::from_secs(30);
 /// What cannot be brought back is looked at again this often, unless its namespace appears before.
 const RESYNC_AGAIN: Duration = Duration::from_secs(300);
 
+/// Reconciles at the same time. They mostly wait for storages, and one that does not answer must not keep the others.
+const AT_ONCE: u16 = 16;
+
 type Guarded = DeserializeGuard<BackupStorage>;
 
 /// What the controller shares between reconciles.
@@ -147,7 +150,7 @@ pub async fn run(
         repositories,
         reached_with: Mutex::default(),
     });
-    watch::drive("backup_storage", controller, ctx, move |storage, ctx| {
+    watch::drive_at_once("backup-storage", AT_ONCE, controller, ctx, move |storage, ctx| {
         let shared = shared.clone();
         async move { Box::pin(reconcile(&storage, &ctx, &shared)).await }
     })

@@ -96,8 +96,8 @@ pub struct Options {
     /// Serve the admission webhooks.
     #[arg(long, env = "KUBESTASH_WEBHOOKS", default_value_t = true, action = clap::ArgAction::Set)]
     pub webhooks: bool,
-    /// How many objects of one kind are reconciled at the same time.
-    #[arg(long, env = "KUBESTASH_CONCURRENCY", default_value_t = 16)]
+    /// How many objects of one kind are reconciled at the same time. Each takes milliseconds and memory.
+    #[arg(long, env = "KUBESTASH_CONCURRENCY", default_value_t = 4)]
     pub concurrency: u16,
 }
 

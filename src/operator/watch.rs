@@ -161,6 +161,22 @@ pub async fn drive<K, F, Fut>(
     F: Fn(Arc<K>, Arc<Context>) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = Result<Action, Error>> + Send + 'static,
 {
+    let at_once = ctx.options.concurrency;
+    drive_at_once(name, at_once, controller, ctx, reconcile).await;
+}
+
+/// [`drive`] for a kind whose reconciles wait for somebody else: `at_once` of them may.
+pub async fn drive_at_once<K, F, Fut>(
+    name: &'static str,
+    at_once: u16,
+    controller: Controller<DeserializeGuard<K>>,
+    ctx: Arc<Context>,
+    reconcile: F,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    F: Fn(Arc<K>, Arc<Context>) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = Result<Action, Error>> + Send + 'static,
+{
     let work = move |guarded: Arc<DeserializeGuard<K>>, ctx: Arc<Context>| {
         let reconcile = reconcile.clone();
         async move {
@@ -188,7 +204,7 @@ pub async fn drive<K, F, Fut>(
         Error::Conflict(_) => Action::requeue(Duration::from_millis(50)),
         _ => Action::requeue(ctx.backoff.next(&key(name, &*object))),
     };
-    let config = Config::default().concurrency(ctx.options.concurrency);
+    let config = Config::default().concurrency(at_once);
     controller
         .with_config(config)
         .graceful_shutdown_on(ctx.stopped())
