@@ -58,7 +58,8 @@ fn a_running_backup_is_cancelled_gives_its_lock_back_and_runs_again() {
     let again = stage.cli(&["backup", "cancel", &session, "-n", namespace]);
     assert_eq!(again.code, 7, "{again:?}");
 
-    stage.sh(namespace, "data-pod", "rm /data/hole");
+    // Some seconds of work, so that there is progress to see.
+    stage.sh(namespace, "data-pod", "truncate -s 6G /data/hole");
     let file = tempfile::NamedTempFile::new().unwrap();
     let junit = file.path().to_str().unwrap();
     let said = stage.cli(&[
