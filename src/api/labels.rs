@@ -34,6 +34,8 @@ pub mod component {
     pub const POPULATOR: &str = "kubestash-populator";
     /// Looks into a repository for a person.
     pub const READER: &str = "kubestash-reader";
+    /// Shows a volume as it is now, beside a Snapshot of it.
+    pub const LIVE: &str = "kubestash-live";
     /// Verifies a Snapshot.
     pub const BACKUP_VERIFIER: &str = "kubestash-backup-verifier";
 }

@@ -137,7 +137,7 @@ pub const ALL: &[Published] = &[
     view::<commands::snapshot::diff::SnapshotDiff>(),
     view::<commands::snapshot::download::Downloaded>(),
     view::<commands::snapshot::find::FoundFiles>(),
-    view::<commands::snapshot::find::FileHistory>(),
+    view::<commands::snapshot::history::FileHistory>(),
     objects(
         "convert",
         "The manifests that were made, as a List.",

@@ -11,6 +11,7 @@ pub mod convert;
 pub mod explain;
 pub mod hooks;
 pub mod job;
+pub mod live;
 pub mod naming;
 pub mod phases;
 pub mod place;

@@ -250,6 +250,16 @@ fn within(path: &str, directory: &str) -> bool {
             .is_some_and(|rest| rest.starts_with('/'))
 }
 
+/// The volumes of a pod that hold these paths, and their mounts, read-only.
+#[must_use]
+pub fn of_pod(pod: &Pod, paths: &[String]) -> Volumes {
+    let mut out = Volumes::default();
+    if let Some(spec) = &pod.spec {
+        covering(spec, paths, true, &mut out);
+    }
+    out
+}
+
 /// The claims that a pod with these volumes uses.
 #[must_use]
 pub fn claims(volumes: &[Volume]) -> Vec<String> {

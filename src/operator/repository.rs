@@ -5,6 +5,7 @@
 //! BackupStorage controllers (through [`super::signals`]), never by a timer.
 
 mod cleanup;
+mod live;
 mod reader;
 mod upload;
 
@@ -76,6 +77,7 @@ async fn reconcile(
     }
     let repository = ctx.applier.add_finalizer(&repository, FINALIZER).await?;
     let repository = Box::pin(reader::answer(&repository, ctx, Timestamp::now())).await?;
+    let repository = Box::pin(live::answer(&repository, ctx, Timestamp::now())).await?;
     if repository.spec.paused {
         return Ok(Action::await_change());
     }

@@ -9,11 +9,19 @@
 //! The plugin's `--local` calls [`perform`] in its own process with a restic of the workstation; there is one
 //! implementation. restic's cache lies in the pod's scratch volume, so that later questions are quick.
 
+mod archive;
+pub mod entry;
+mod keys;
+mod listing;
+mod live;
 pub mod names;
 pub mod op;
+pub mod pattern;
 pub mod perform;
+mod process;
 pub mod serve;
 pub mod source;
+pub mod tar;
 
 use std::process::ExitCode;
 
@@ -75,8 +83,11 @@ async fn answer() -> ExitCode {
 
 async fn answered(say: &tokio::sync::mpsc::UnboundedSender<Control>) -> Result<Control, Trouble> {
     let request = Request::read(streams::input()?).await?;
-    let source = Source::mounted()?;
     let _in_use = serve::in_use();
+    if request.op.is_live() {
+        return live::perform(&request.op, streams::output()?, say).await;
+    }
+    let source = Source::mounted()?;
     perform(&request, &source, streams::output()?, say).await
 }
 

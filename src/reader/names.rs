@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::op::Bytes;
 use super::source::Opened;
-use super::{Trouble, perform};
+use super::{Trouble, process};
 use crate::api::config::job_result::JobCause;
 use crate::restic::look::Look;
 
@@ -95,7 +95,7 @@ impl Names {
                 id: self.id.clone(),
                 path: Bytes(dir.clone()).to_os(),
             };
-            let text = perform::captured(&look, opened).await?;
+            let text = process::captured(&look, opened).await?;
             let tree: Tree = serde_json::from_slice(&text)
                 .map_err(|e| Trouble::new(JobCause::Other, format!("a tree of restic's: {e}")))?;
             let mut known = Unclaimed::new();
@@ -124,7 +124,7 @@ impl Names {
 }
 
 /// Bytes as Go shows them: each byte that is no UTF-8 is a U+FFFD of its own.
-fn shown_by_go(bytes: &[u8]) -> String {
+pub(super) fn shown_by_go(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         shown.push_str(chunk.valid());

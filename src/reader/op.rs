@@ -7,6 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Trouble;
+use super::pattern::Choice;
 use crate::api::config::job_result::JobCause;
 
 /// The longest request.
@@ -74,17 +75,45 @@ pub enum Op {
         /// The file.
         path: Bytes,
     },
-    /// A tar archive of a directory, or the content of a file: [`Control::Start`] says which.
+    /// A tar archive of a directory without its end, or the content of a file: [`Control::Start`] says which.
     Archive {
         /// restic's snapshot id.
         id: String,
         /// The directory or file.
         path: Bytes,
-        /// How many bytes of the archive are there already.
-        skip: u64,
-        /// The version of restic that wrote those; another one may write other bytes, so then nothing is skipped.
+        /// What of the directory.
+        #[serde(default)]
+        choice: Choice,
+        /// What stands before each path in the archive.
+        #[serde(default)]
+        prefix: Bytes,
+        /// Where an earlier archive broke off.
+        #[serde(default)]
+        resume: Option<Resume>,
+        /// The version of that archive; one of another version cannot be gone on with.
+        #[serde(default)]
         version: String,
     },
+    /// The SHA-256 of each file in a directory: one JSON line with `path` (base64) and `sha256` each.
+    Sums {
+        /// restic's snapshot id.
+        id: String,
+        /// The directory.
+        path: Bytes,
+    },
+    /// Everything at and below a directory of the volume that the pod shows, as lines of [`Op::Ls`]; where something cannot
+    /// be read, a line with its path and `unread`.
+    LiveList {
+        /// The directory.
+        path: Bytes,
+    },
+    /// As [`Op::Sums`], of the volume that the pod shows.
+    LiveSums {
+        /// The directory.
+        path: Bytes,
+    },
+    /// The pod that shows a volume is not needed any more.
+    Leave,
     /// restic's matches by snapshot, one JSON array.
     Find {
         /// restic's snapshot ids; all when empty.
@@ -143,6 +172,24 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// Whether it is about a volume, and no repository is opened.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self, Op::LiveList { .. } | Op::LiveSums { .. } | Op::Leave)
+    }
+}
+
+/// Where an archive broke off: at an entry of which so many bytes are there, or after the whole entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The entry.
+    pub path: Bytes,
+    /// How many bytes of it are there; `None`: it is complete. The archive then begins with what is missing of it, under a
+    /// header that says how much that is.
+    pub done: Option<u64>,
+}
+
 /// A password on its way through standard input; shown nowhere.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -186,9 +233,9 @@ pub enum Control {
     Start {
         /// The entry that was asked for, as one line of [`Op::Ls`].
         entry: String,
-        /// How many bytes were skipped.
-        skipped: u64,
-        /// The version of restic.
+        /// Whether the archive goes on where the earlier one broke off.
+        resumed: bool,
+        /// The version of the archive.
         version: String,
     },
     /// A hash of everything written so far.

@@ -1,40 +1,44 @@
 //! Answers one question: runs restic, passes on what it prints with a hash of it, and tells its failures apart.
 
-use std::process::Stdio;
-
 use ring::digest::{Context, SHA256};
-use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::process::Child;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::names::{LOST, Names};
-use super::op::{Bytes, Control, LockLine, Op, Request};
+use super::archive::{self, Receiver, Sums, Tar, Wish};
+use super::entry::Entry;
+use super::keys;
+use super::listing::{self, Asked};
+use super::op::{Bytes, Control, Op, Request};
+use super::process::{dump, pass_on};
 use super::source::{Opened, Source, Trouble};
 use crate::api::config::job_result::JobCause;
 use crate::backend::join;
-use crate::restic::locks::{self, Holder};
 use crate::restic::look::Look;
-use crate::restic::messages::{self, Message};
-use crate::restic::{ResticError, errors};
 
 /// A checkpoint follows at each multiple of so many bytes.
 pub const CHECKPOINT: u64 = 16 << 20;
-/// The largest answer that is held in memory.
-const HELD: u64 = 64 << 20;
-/// How much of what restic complains about is kept.
-const KEPT: usize = 4096;
 
 /// Where the answer goes, with its hash.
-struct Answer<'a, W> {
+pub(super) struct Answer<'a, W> {
     out: W,
     say: &'a UnboundedSender<Control>,
     digest: Context,
     bytes: u64,
 }
 
-impl<W: AsyncWrite + Unpin> Answer<'_, W> {
-    async fn write(&mut self, data: &[u8]) -> Result<(), Trouble> {
+impl<'a, W: AsyncWrite + Unpin> Answer<'a, W> {
+    /// Nothing was sent yet.
+    pub(super) fn new(out: W, say: &'a UnboundedSender<Control>) -> Self {
+        Answer {
+            out,
+            say,
+            digest: Context::new(&SHA256),
+            bytes: 0,
+        }
+    }
+
+    /// Sends bytes.
+    pub(super) async fn write(&mut self, data: &[u8]) -> Result<(), Trouble> {
         let gone = |e: std::io::Error| Trouble::new(JobCause::Killed, format!("nobody reads any more: {e}"));
         let mut rest = data;
         while !rest.is_empty() {
@@ -55,7 +59,8 @@ impl<W: AsyncWrite + Unpin> Answer<'_, W> {
         Ok(())
     }
 
-    async fn end(mut self) -> Result<Control, Trouble> {
+    /// All was sent.
+    pub(super) async fn end(mut self) -> Result<Control, Trouble> {
         self.out.flush().await?;
         // A pipe of our own process must see its end.
         let _ = self.out.shutdown().await;
@@ -82,48 +87,41 @@ pub async fn perform(
     out: impl AsyncWrite + Unpin,
     say: &UnboundedSender<Control>,
 ) -> Result<Control, Trouble> {
-    let mut answer = Answer {
-        out,
-        say,
-        digest: Context::new(&SHA256),
-        bytes: 0,
-    };
+    let mut answer = Answer::new(out, say);
     let opened = source.open(&request.component_path).await?;
     match &request.op {
         Op::Ls { id, path, recursive } => {
-            list(&opened, id, path, *recursive, &mut answer).await?;
+            let asked = Asked {
+                opened: &opened,
+                source,
+                id,
+                path,
+                recursive: *recursive,
+            };
+            listing::list(&asked, &mut answer).await?;
         }
         Op::Cat { id, path } => {
-            let entry = first_entry(&opened, id, path).await?;
-            if !entry.contains(r#""type":"file""#) {
+            let entry = listing::first_entry(&opened, id, path).await?;
+            if !is_file(&entry) {
                 let shown = String::from_utf8_lossy(&path.0);
                 return Err(Trouble::new(
                     JobCause::SourceMissing,
                     format!("{shown} is no file: only files have content"),
                 ));
             }
-            let _ = say.send(Control::Start {
-                entry,
-                skipped: 0,
-                version: opened.restic.program.version.clone(),
-            });
+            begin(say, entry, false, String::new());
             dump(&opened, source, id, path, 0, &mut answer).await?;
         }
-        Op::Archive {
-            id,
-            path,
-            skip,
-            version,
-        } => {
-            let entry = first_entry(&opened, id, path).await?;
-            let ours = &opened.restic.program.version;
-            let skip = if version == ours { *skip } else { 0 };
-            let _ = say.send(Control::Start {
-                entry,
-                skipped: skip,
-                version: ours.clone(),
-            });
-            dump(&opened, source, id, path, skip, &mut answer).await?;
+        Op::Archive { .. } => archived(&request.op, &opened, source, &mut answer).await?,
+        Op::Sums { id, path } => {
+            let wish = Wish {
+                id,
+                path,
+                choice: &archive::Choice::default(),
+                resume: None,
+            };
+            let plan = archive::plan(&opened, source, &wish).await?;
+            archive::send(&opened, source, &wish, plan, &mut Sums::new(&mut answer)).await?;
         }
         Op::Find {
             ids,
@@ -154,15 +152,21 @@ pub async fn perform(
         }
         Op::Keys => pass_on(&Look::KeyList, &opened, &mut answer).await?,
         Op::KeyAdd { .. } | Op::KeyProve { .. } | Op::KeyRemove { .. } => {
-            let text = keys(&request.op, source, &request.component_path, &opened).await?;
+            let text = keys::perform(&request.op, source, &request.component_path, &opened).await?;
             answer.write(text.as_bytes()).await?;
         }
         Op::Locks => {
-            for line in lock_lines(&opened, source).await? {
+            for line in keys::lock_lines(&opened, source).await? {
                 let mut text = serde_json::to_vec(&line).unwrap_or_default();
                 text.push(b'\n');
                 answer.write(&text).await?;
             }
+        }
+        Op::LiveList { .. } | Op::LiveSums { .. } | Op::Leave => {
+            return Err(Trouble::new(
+                JobCause::Misconfigured,
+                "this reader opens a repository and shows no volume",
+            ));
         }
         Op::LockRemove { id } => {
             if id.len() != 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -174,325 +178,72 @@ pub async fn perform(
     answer.end().await
 }
 
-/// A listing, line by line, with true names.
-async fn list<W: AsyncWrite + Unpin>(
-    opened: &Opened,
-    id: &str,
-    path: &Bytes,
-    recursive: bool,
-    answer: &mut Answer<'_, W>,
-) -> Result<(), Trouble> {
-    let look = Look::Ls {
-        id: id.to_owned(),
-        path: Some(path.to_os()),
-        recursive,
-    };
-    let mut names = Names::new(id, path);
-    let mut child = start(look.process(&opened.restic, false), "ls")?;
-    let complaints = listen(&mut child, opened);
-    let mut seen = false;
-    if let Some(stdout) = child.stdout.take() {
-        let mut lines = BufReader::with_capacity(64 << 10, stdout);
-        let mut line = Vec::with_capacity(512);
-        // Lines are gathered, so that a hundred thousand of them are not a hundred thousand writes.
-        let mut block = Vec::with_capacity(64 << 10);
-        loop {
-            line.clear();
-            if lines.read_until(b'\n', &mut line).await? == 0 {
-                break;
-            }
-            if !is_entry(&line) {
-                continue;
-            }
-            seen = true;
-            if contains(&line, LOST) {
-                block.extend(names.mend(&line, opened).await?);
-                block.push(b'\n');
-            } else {
-                block.extend_from_slice(&line);
-            }
-            if block.len() >= 48 << 10 {
-                answer.write(&block).await?;
-                block.clear();
-            }
-        }
-        answer.write(&block).await?;
-    }
-    finish(child, "ls", complaints).await?;
-    if seen { Ok(()) } else { Err(missing(path)) }
+fn is_file(entry: &str) -> bool {
+    serde_json::from_str::<Entry>(entry).is_ok_and(|entry| entry.is_file())
 }
 
-fn is_entry(line: &[u8]) -> bool {
-    contains(line, br#""struct_type":"node""#) || contains(line, br#""message_type":"node""#)
+fn begin(say: &UnboundedSender<Control>, entry: String, resumed: bool, version: String) {
+    // Whoever does not listen any more notices at the next byte.
+    let _ = say.send(Control::Start {
+        entry,
+        resumed,
+        version,
+    });
 }
 
-fn contains(line: &[u8], what: &[u8]) -> bool {
-    line.windows(what.len()).any(|w| w == what)
-}
-
-fn missing(path: &Bytes) -> Trouble {
-    Trouble::new(
-        JobCause::SourceMissing,
-        format!("{} is not in this snapshot", String::from_utf8_lossy(&path.0)),
-    )
-}
-
-/// The entry at a path itself, as a line of a listing.
-async fn first_entry(opened: &Opened, id: &str, path: &Bytes) -> Result<String, Trouble> {
-    let look = Look::Ls {
-        id: id.to_owned(),
-        path: Some(path.to_os()),
-        recursive: false,
-    };
-    let text = captured(&look, opened).await?;
-    let shown = String::from_utf8_lossy(&path.0);
-    let mut entries = text.split(|b| *b == b'\n').filter(|line| is_entry(line));
-    if shown == "/" {
-        // The root itself is not listed.
-        return Ok(json!({"path": "/", "type": "dir"}).to_string());
-    }
-    let Some(line) = entries.next() else {
-        return Err(missing(path));
-    };
-    let line = if contains(line, LOST) {
-        Names::new(id, path).mend(line, opened).await?
-    } else {
-        line.to_vec()
-    };
-    Ok(String::from_utf8_lossy(&line).trim().to_owned())
-}
-
-async fn dump<W: AsyncWrite + Unpin>(
+/// A tar archive of a directory, or the bytes of a file.
+async fn archived<W: AsyncWrite + Unpin>(
+    op: &Op,
     opened: &Opened,
     source: &Source,
-    id: &str,
-    path: &Bytes,
-    mut skip: u64,
     answer: &mut Answer<'_, W>,
 ) -> Result<(), Trouble> {
-    let look = Look::Dump {
-        id: id.to_owned(),
-        path: path.to_os(),
+    let Op::Archive {
+        id,
+        path,
+        choice,
+        prefix,
+        resume,
+        version,
+    } = op
+    else {
+        return Ok(());
     };
-    let mut child = start(look.process(&opened.restic, source.lock), "dump")?;
-    let complaints = listen(&mut child, opened);
-    if let Some(mut stdout) = child.stdout.take() {
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            let read = stdout.read(&mut buffer).await?;
-            if read == 0 {
-                break;
-            }
-            let over = usize::try_from(skip).map_or(read, |skip| skip.min(read));
-            skip -= over as u64;
-            let rest = buffer.get(over..read).unwrap_or_default();
-            if !rest.is_empty() {
-                answer.write(rest).await?;
-            }
-        }
-    }
-    finish(child, "dump", complaints).await
-}
-
-/// Passes restic's own output on.
-async fn pass_on<W: AsyncWrite + Unpin>(
-    look: &Look,
-    opened: &Opened,
-    answer: &mut Answer<'_, W>,
-) -> Result<(), Trouble> {
-    let mut child = start(look.process(&opened.restic, false), look.name())?;
-    let complaints = listen(&mut child, opened);
-    if let Some(mut stdout) = child.stdout.take() {
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let read = stdout.read(&mut buffer).await?;
-            if read == 0 {
-                break;
-            }
-            answer.write(buffer.get(..read).unwrap_or_default()).await?;
-        }
-    }
-    finish(child, look.name(), complaints).await
-}
-
-/// All that restic prints, for small answers.
-pub(super) async fn captured(look: &Look, opened: &Opened) -> Result<Vec<u8>, Trouble> {
-    let mut child = start(look.process(&opened.restic, false), look.name())?;
-    let complaints = listen(&mut child, opened);
-    let mut text = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        stdout.take(HELD).read_to_end(&mut text).await?;
-    }
-    finish(child, look.name(), complaints).await?;
-    Ok(text)
-}
-
-fn start(mut command: tokio::process::Command, action: &str) -> Result<Child, Trouble> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|e| ResticError::new(errors::Cause::Other, action, &e.to_string()).into())
-}
-
-/// What restic complains about, redacted.
-type Complaints = tokio::task::JoinHandle<(String, Option<String>)>;
-
-fn listen(child: &mut Child, opened: &Opened) -> Complaints {
-    let redactor = opened.restic.redactor.clone();
-    let stderr = child.stderr.take();
-    tokio::spawn(async move {
-        let (mut said, mut reason) = (String::new(), None);
-        let Some(stderr) = stderr else {
-            return (said, reason);
-        };
-        let mut lines = BufReader::new(stderr);
-        let mut line = Vec::new();
-        while read_line(&mut lines, &mut line).await {
-            let clean = redactor.clean(&String::from_utf8_lossy(&line));
-            match messages::parse(clean.trim_end()) {
-                Message::ExitError(error) => reason = Some(error.message),
-                Message::Error(error) => push(&mut said, &format!("{}: {}", error.item, error.message)),
-                _ => push(&mut said, clean.trim_end()),
-            }
-            line.clear();
-        }
-        (said, reason)
-    })
-}
-
-async fn read_line(lines: &mut BufReader<impl AsyncRead + Unpin>, line: &mut Vec<u8>) -> bool {
-    matches!(lines.read_until(b'\n', line).await, Ok(count) if count > 0)
-}
-
-fn push(said: &mut String, line: &str) {
-    if said.len() < KEPT {
-        said.push_str(line);
-        said.push('\n');
-    }
-}
-
-async fn finish(mut child: Child, action: &str, complaints: Complaints) -> Result<(), Trouble> {
-    let status = child.wait().await?;
-    let (said, reason) = complaints.await.unwrap_or_default();
-    if status.success() {
+    let entry = listing::first_entry(opened, id, path).await?;
+    let ours = archive::version(choice);
+    let resume = resume.as_ref().filter(|_| *version == ours);
+    if is_file(&entry) {
+        let skip = resume.and_then(|r| r.done).unwrap_or_default();
+        begin(answer.say, entry, skip > 0, ours);
+        dump(opened, source, id, path, skip, answer).await?;
         return Ok(());
     }
-    let words = reason.unwrap_or_else(|| said.clone());
-    let cause = match errors::classify(status.code(), &words) {
-        errors::Cause::Other => errors::of_words(&said).unwrap_or(errors::Cause::Other),
-        cause => cause,
+    let wish = Wish {
+        id,
+        path,
+        choice,
+        resume,
     };
-    Err(ResticError::new(cause, action, &words).into())
+    let plan = archive::plan(opened, source, &wish).await?;
+    begin(answer.say, entry, plan.resumed, ours);
+    archive::send(opened, source, &wish, plan, &mut Tar::new(answer, &prefix.0)).await
 }
 
-/// The operations on keys; the answer is one line of JSON.
-async fn keys(op: &Op, source: &Source, component: &str, opened: &Opened) -> Result<String, Trouble> {
-    match op {
-        Op::KeyAdd { password, user, host } => {
-            if password.0.is_empty() {
-                return Err(Trouble::new(
-                    JobCause::Misconfigured,
-                    "an empty password protects nothing",
-                ));
-            }
-            // A second call (an interrupted rotation) finds the key of the first.
-            if let Ok(id) = prove(source, component, &password.0).await {
-                return Ok(json!({"id": id, "added": false}).to_string());
-            }
-            let file = opened.scratch().join("new-password");
-            crate::mover::report::write_secret_file(
-                &file,
-                &crate::backend::SecretText::new(password.0.as_str()),
-            )?;
-            let look = Look::KeyAdd {
-                file,
-                user: user.clone(),
-                host: host.clone(),
-            };
-            captured(&look, opened).await?;
-            let id = prove(source, component, &password.0).await?;
-            Ok(json!({"id": id, "added": true}).to_string())
-        }
-        Op::KeyProve { password } => {
-            let id = prove(source, component, &password.0).await?;
-            Ok(json!({ "id": id }).to_string())
-        }
-        Op::KeyRemove { id, password } => {
-            let other;
-            let opened = if password.0.is_empty() {
-                opened
-            } else {
-                other = source.with_password(&password.0).open(component).await?;
-                &other
-            };
-            if current(opened).await?.starts_with(id.as_str()) {
-                return Err(Trouble::new(
-                    JobCause::Misconfigured,
-                    format!(
-                        "key {id} is the one that opens the repository; removing it would lock everybody out"
-                    ),
-                ));
-            }
-            captured(&Look::KeyRemove { key: id.clone() }, opened).await?;
-            Ok(json!({ "id": id }).to_string())
-        }
-        _ => Ok(String::new()),
+/// Content as it is.
+impl<W: AsyncWrite + Unpin> Receiver for Answer<'_, W> {
+    async fn begin(&mut self, _entry: &Entry, _link: &[u8], _size: u64) -> Result<(), Trouble> {
+        Ok(())
     }
-}
 
-/// The key that a password opens.
-async fn prove(source: &Source, component: &str, password: &str) -> Result<String, Trouble> {
-    let opened = source.with_password(password).open(component).await?;
-    current(&opened).await
-}
-
-/// The id of the key that opened the repository.
-async fn current(opened: &Opened) -> Result<String, Trouble> {
-    let text = captured(&Look::KeyList, opened).await?;
-    let keys: Vec<serde_json::Value> = serde_json::from_slice(&text)
-        .map_err(|e| Trouble::new(JobCause::Other, format!("restic's list of keys: {e}")))?;
-    keys.iter()
-        .find(|key| key["current"] == true)
-        .and_then(|key| key["id"].as_str())
-        .map(str::to_owned)
-        .ok_or_else(|| {
-            Trouble::new(
-                JobCause::Other,
-                "restic does not say which key opened the repository",
-            )
-        })
-}
-
-/// The locks, each with the record of its holder where one fits.
-async fn lock_lines(opened: &Opened, source: &Source) -> Result<Vec<LockLine>, Trouble> {
-    let mut found = Vec::new();
-    for id in locks::list(&opened.documents, &opened.dir).await? {
-        let Some(lock) = opened.restic.lock(&id).await? else {
-            continue;
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-        let mut holder = None;
-        if !lock.hostname.is_empty() && lock.hostname.chars().all(plain) {
-            let path = locks::record_path(&source.path, &lock.hostname);
-            let record = opened.documents.get(&path).await?;
-            holder = record
-                .and_then(|text| serde_json::from_slice::<Holder>(&text).ok())
-                .filter(|holder| holder.host == lock.hostname);
-        }
-        let ours = holder
-            .as_ref()
-            .is_some_and(|h| !source.cluster.is_empty() && h.cluster == source.cluster);
-        found.push(LockLine {
-            id,
-            host: lock.hostname,
-            time: lock.time,
-            exclusive: lock.exclusive,
-            holder,
-            ours,
-        });
+    async fn data(&mut self, data: &[u8]) -> Result<(), Trouble> {
+        self.write(data).await
     }
-    Ok(found)
+
+    async fn done(&mut self, _entry: &Entry, _size: u64) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    async fn pause(&mut self) -> Result<(), Trouble> {
+        Ok(())
+    }
 }

@@ -8,13 +8,15 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use super::Source;
-use crate::api::config::reader::IDLE;
+use crate::api::config::reader::{IDLE, LIVE_IDLE};
 use crate::backend::Problem;
 use crate::mover::job::this_pod;
 use crate::restic::locks::{self, Holder};
 
-/// How often a `run` says that it works, and how often the pod looks.
+/// How often a `run` says that it works.
 const EVERY: Duration = Duration::from_secs(5);
+/// How often the pod looks.
+const LOOK: Duration = Duration::from_secs(1);
 
 fn file(name: &str) -> PathBuf {
     std::env::temp_dir().join(name)
@@ -46,6 +48,11 @@ fn touch() {
     let _ = std::fs::write(file("used"), b"");
 }
 
+/// Says that nobody needs the pod any more.
+pub(super) fn leave() -> std::io::Result<()> {
+    std::fs::write(file("left"), b"")
+}
+
 /// Whether the record of this pod lies beside the repository, so that a lock of ours can be told.
 pub(super) fn announced() -> bool {
     file("announced").exists()
@@ -54,16 +61,25 @@ pub(super) fn announced() -> bool {
 /// Stands by until the pod has been idle for long enough, or is told to stop.
 pub(super) async fn serve() -> ExitCode {
     touch();
+    // A pod that shows a volume holds it, so it waits for less long.
+    let limit = if Source::mounted().is_ok() {
+        IDLE
+    } else {
+        LIVE_IDLE
+    };
     let record = announce().await;
     let stop = crate::mover::asked_to_stop();
     tokio::pin!(stop);
     loop {
         tokio::select! {
             _ = &mut stop => break,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
-        if idle() > Duration::from_secs(IDLE) {
-            tracing::info!("nobody has used this reader for {IDLE} s, so it ends");
+        if file("left").exists() {
+            break;
+        }
+        if idle() > Duration::from_secs(limit) {
+            tracing::info!("nobody has used this reader for {limit} s, so it ends");
             break;
         }
     }

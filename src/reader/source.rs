@@ -18,6 +18,9 @@ use crate::restic::{Limits, Program, Redactor, Repository, ResticError, locks};
 /// How long a reader waits for somebody else's exclusive lock before it says so.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 
+/// How the temporary directories of questions are called; the process' id follows.
+const SCRATCH: &str = "reader-";
+
 /// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -87,6 +90,8 @@ pub struct Source {
     pub scratch: PathBuf,
     /// Whether long reads take a lock: only where a record tells whose it is.
     pub lock: bool,
+    /// Whether listings may be kept in the scratch directory for the next question.
+    pub remembers: bool,
 }
 
 /// An opened restic repository.
@@ -127,6 +132,7 @@ impl Source {
             cluster: plan.cluster.clone(),
             scratch: std::env::temp_dir(),
             lock: super::serve::announced(),
+            remembers: true,
         })
     }
 
@@ -145,8 +151,9 @@ impl Source {
     /// # Errors
     /// When the storage does not answer or restic is not there.
     pub async fn open(&self, component_path: &str) -> Result<Opened, Trouble> {
+        sweep(&self.scratch, self.remembers);
         let scratch = tempfile::Builder::new()
-            .prefix("reader-")
+            .prefix(&format!("{SCRATCH}{}-", std::process::id()))
             .tempdir_in(&self.scratch)
             .map_err(|e| {
                 Trouble::new(
@@ -180,6 +187,35 @@ impl Source {
             dir,
             _scratch: scratch,
         })
+    }
+}
+
+/// A directory that several hosts share may hold one of a process elsewhere; after so long it is nobody's.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// Removes what processes left behind that were killed: it may hold files of a snapshot.
+fn sweep(dir: &std::path::Path, ours_alone: bool) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(SCRATCH).and_then(|rest| rest.split('-').next());
+        let dead = |pid: &str| {
+            cfg!(target_os = "linux")
+                && pid.parse::<u32>().is_ok()
+                && !std::path::Path::new("/proc").join(pid).exists()
+        };
+        let changed = entry.metadata().and_then(|m| m.modified()).ok();
+        let old = changed
+            .and_then(|t| t.elapsed().ok())
+            .is_some_and(|age| age > ABANDONED);
+        if pid.is_some_and(dead) && (ours_alone || old) {
+            super::archive::scratch::remove(&entry.path());
+        }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        super::archive::scratch::remove(self._scratch.path());
     }
 }
 

@@ -3,6 +3,7 @@
 mod create;
 mod faults;
 mod hooks;
+mod inside;
 mod journeys;
 mod running;
 mod scene;

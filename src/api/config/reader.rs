@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 pub const REQUEST_ANNOTATION: &str = "kubestash.com/reader-request";
 /// Annotation on a Repository: the newest [`ReaderAnswer`] as JSON.
 pub const ANSWER_ANNOTATION: &str = "kubestash.com/reader";
+/// Annotation on a Repository: a [`LiveRequest`] as JSON, until the operator has taken it.
+pub const LIVE_REQUEST_ANNOTATION: &str = "kubestash.com/live-request";
+/// Annotation on a Repository: the newest answer to a [`LiveRequest`], a [`ReaderAnswer`] as JSON.
+pub const LIVE_ANSWER_ANNOTATION: &str = "kubestash.com/live";
 /// The container of a reader's pod.
 pub const CONTAINER: &str = "reader-0";
 /// How long a reader lives unless more is asked for, in seconds.
@@ -20,6 +24,8 @@ pub const LIVES: u32 = 15 * 60;
 pub const LIVES_AT_MOST: u32 = 24 * 3600;
 /// A reader that nobody used for so long ends by itself, in seconds.
 pub const IDLE: u64 = 5 * 60;
+/// And a pod that shows a volume.
+pub const LIVE_IDLE: u64 = 60;
 /// A request older than this is not answered any more, in seconds: whoever asked has given up.
 pub const STALE: i64 = 15 * 60;
 
@@ -33,6 +39,20 @@ pub struct ReaderRequest {
     pub at: Option<Timestamp>,
     /// How long the reader is to live, in seconds.
     pub seconds: u32,
+}
+
+/// What the plugin asks for to compare a Snapshot with what it is of: a pod that mounts the volumes of one component,
+/// read-only, as they are now. Only what a Snapshot of this Repository is of can be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveRequest {
+    /// Id, time and life, as of a reader.
+    #[serde(flatten)]
+    pub request: ReaderRequest,
+    /// The Snapshot.
+    pub snapshot: String,
+    /// Its component.
+    pub component: String,
 }
 
 /// What the operator answers.

@@ -5,6 +5,7 @@ pub mod delete;
 pub mod diff;
 pub mod download;
 pub mod find;
+pub mod history;
 pub mod list;
 pub mod ls;
 pub mod show;
@@ -26,7 +27,7 @@ enum SnapshotCommand {
     Ls(ls::LsArgs),
     Tree(ls::TreeArgs),
     Find(find::FindArgs),
-    History(find::HistoryArgs),
+    History(history::HistoryArgs),
     Cat(cat::CatArgs),
     Diff(diff::DiffArgs),
     Download(download::DownloadArgs),
@@ -44,7 +45,7 @@ pub async fn run(args: &SnapshotArgs, context: &Context) -> Result<Exit, CliErro
         SnapshotCommand::Ls(args) => ls::run(args, context).await,
         SnapshotCommand::Tree(args) => ls::tree(args, context).await,
         SnapshotCommand::Find(args) => find::run(args, context).await,
-        SnapshotCommand::History(args) => find::history(args, context).await,
+        SnapshotCommand::History(args) => history::run(args, context).await,
         SnapshotCommand::Diff(args) => diff::run(args, context).await,
         SnapshotCommand::Delete(args) => delete::run(args, context).await,
         SnapshotCommand::Cat(args) => cat::run(args, context).await,

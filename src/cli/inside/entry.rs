@@ -2,57 +2,11 @@
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::reader::op::Bytes;
-
-/// One line of a listing; restic's field names.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Entry {
-    /// The path, with U+FFFD for bytes that are no UTF-8.
-    pub path: String,
-    /// The path as it is, where `path` lost something.
-    #[serde(rename = "pathBytes")]
-    pub path_bytes: Option<Bytes>,
-    /// `file`, `dir`, `symlink`, `fifo` …
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Bytes of a file.
-    pub size: u64,
-    /// `-rw-r--r--`.
-    pub permissions: String,
-    /// Go's file mode.
-    pub mode: u32,
-    /// Numeric owner.
-    pub uid: u32,
-    /// Numeric group.
-    pub gid: u32,
-    /// When the content last changed.
-    pub mtime: Option<Timestamp>,
-    /// Number of the inode; equal ones are hard links of each other.
-    pub inode: u64,
-}
+pub use crate::reader::entry::Entry;
 
 impl Entry {
-    /// The path as bytes.
-    pub fn bytes(&self) -> &[u8] {
-        self.path_bytes
-            .as_ref()
-            .map_or(self.path.as_bytes(), |bytes| bytes.0.as_slice())
-    }
-
-    /// Unix permission bits, with set-user-ID, set-group-ID and sticky, from Go's mode.
-    pub fn unix_mode(&self) -> u32 {
-        let mut mode = self.mode & 0o777;
-        for (go, unix) in [(1 << 23, 0o4000), (1 << 22, 0o2000), (1 << 20, 0o1000)] {
-            if self.mode & go != 0 {
-                mode |= unix;
-            }
-        }
-        mode
-    }
-
     /// As it is promised in outputs.
     pub fn view(&self, component: &str) -> EntryView {
         EntryView {
@@ -143,14 +97,5 @@ mod tests {
     fn names_cannot_break_lines() {
         assert_eq!(shown(b"/a\n\x1b[31mb\xff\\"), "/a\\n\\u{1b}[31mb\\xff\\\\");
         assert_eq!(shown("/größe".as_bytes()), "/größe");
-    }
-
-    #[test]
-    fn gos_modes_are_unix_modes() {
-        let entry = Entry {
-            mode: 8_389_096,
-            ..Entry::default()
-        };
-        assert_eq!(entry.unix_mode(), 0o4750);
     }
 }

@@ -76,6 +76,7 @@ pub(super) async fn source(cluster: &Cluster, repository: &Repository) -> Result
         cluster: crate::cli::commands::repo::unlock::identity(cluster).await,
         scratch,
         lock: false,
+        remembers: false,
     })
 }
 

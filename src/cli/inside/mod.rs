@@ -6,6 +6,7 @@
 //! an answer that is cut short or altered on the way is an error, never a shorter answer.
 
 pub mod entry;
+pub mod live;
 mod local;
 pub mod pick;
 mod pod;
@@ -51,8 +52,8 @@ pub trait Sink {
     ///
     /// # Errors
     /// What ends the answer.
-    fn start(&mut self, entry: &str, skipped: u64, version: &str) -> Result<(), CliError> {
-        let _ = (entry, skipped, version);
+    fn start(&mut self, entry: &str, resumed: bool, version: &str) -> Result<(), CliError> {
+        let _ = (entry, resumed, version);
         Ok(())
     }
 
@@ -84,6 +85,8 @@ pub struct Session<'c> {
     context: &'c Context,
     args: ReaderArgs,
     repository: Repository,
+    /// How long its readers live.
+    seconds: u32,
     way: tokio::sync::Mutex<Way>,
 }
 
@@ -155,6 +158,7 @@ impl<'c> Session<'c> {
             context,
             args: args.clone(),
             repository: found,
+            seconds,
             way: tokio::sync::Mutex::new(way),
         })
     }
@@ -203,8 +207,16 @@ impl<'c> Session<'c> {
         }
     }
 
+    /// Whether a restic of this machine answers.
+    pub fn is_local(&self) -> bool {
+        self.args.local
+    }
+
     /// Replaces a reader that does not answer, or whose Secrets are out of date.
-    async fn renew(&self, cause: &CliError) -> Result<(), CliError> {
+    ///
+    /// # Errors
+    /// When no other reader starts; the cause itself where there is no reader to replace.
+    pub async fn renew(&self, cause: &CliError) -> Result<(), CliError> {
         let mut way = self.way.lock().await;
         if matches!(*way, Way::Local(_)) {
             return Err(cause.clone());
@@ -212,7 +224,16 @@ impl<'c> Session<'c> {
         self.context
             .ui
             .detail(&format!("the reader cannot be used any more: {}", cause.message));
-        *way = Way::Pod(Box::pin(pod::find(self.context, &self.args, &self.repository, LIVES, true)).await?);
+        *way = Way::Pod(
+            Box::pin(pod::find(
+                self.context,
+                &self.args,
+                &self.repository,
+                self.seconds,
+                true,
+            ))
+            .await?,
+        );
         Ok(())
     }
 

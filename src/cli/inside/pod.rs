@@ -17,9 +17,9 @@ use crate::cluster::{Cluster, Error, ListOptions, kinds};
 use crate::output::human;
 
 /// The operator answers within this, or is not there.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How often is looked.
-const EVERY: Duration = Duration::from_millis(150);
+pub(super) const EVERY: Duration = Duration::from_millis(150);
 /// A reader that ends sooner is not begun to be used.
 const LEFT: i64 = 90;
 
@@ -159,6 +159,17 @@ async fn pod_of(cluster: &Cluster, answer: &ReaderAnswer) -> Result<Option<PodVi
     }
 }
 
+/// A request of our own.
+pub(super) fn request(seconds: u32) -> ReaderRequest {
+    let id = ulid::Ulid::generate().to_string().to_lowercase();
+    ReaderRequest {
+        // The end of it is random; the beginning is the time.
+        id: id.get(id.len().saturating_sub(10)..).unwrap_or(&id).to_owned(),
+        at: Some(Timestamp::now()),
+        seconds,
+    }
+}
+
 /// Writes the request and waits for the operator's answer.
 async fn ask(
     cluster: &Cluster,
@@ -167,13 +178,7 @@ async fn ask(
     known: Option<&ReaderAnswer>,
 ) -> Result<ReaderAnswer, CliError> {
     let (name, namespace) = (repository.name_any(), repository.namespace().unwrap_or_default());
-    let id = ulid::Ulid::generate().to_string().to_lowercase();
-    let request = ReaderRequest {
-        // The end of it is random; the beginning is the time.
-        id: id.get(id.len().saturating_sub(10)..).unwrap_or(&id).to_owned(),
-        at: Some(Timestamp::now()),
-        seconds,
-    };
+    let request = request(seconds);
     let text = serde_json::to_string(&request).map_err(|e| CliError::new(Exit::Error, e.to_string()))?;
     let patch = json!({"metadata": {"annotations": {REQUEST_ANNOTATION: text}}});
     let patched = cluster
@@ -214,7 +219,11 @@ async fn ask(
 }
 
 /// Waits until the reader runs.
-async fn start(cluster: &Cluster, answer: &ReaderAnswer, within: Duration) -> Result<Place, CliError> {
+pub(super) async fn start(
+    cluster: &Cluster,
+    answer: &ReaderAnswer,
+    within: Duration,
+) -> Result<Place, CliError> {
     let deadline = Instant::now() + within;
     loop {
         let pod = pod_of(cluster, answer).await?;

@@ -155,9 +155,9 @@ impl Talk {
             match self.controls.recv().await {
                 Some(Control::Start {
                     entry,
-                    skipped,
+                    resumed,
                     version,
-                }) => return sink.start(&entry, skipped, &version).map_err(Fault::Sink),
+                }) => return sink.start(&entry, resumed, &version).map_err(Fault::Sink),
                 Some(Control::Failed { cause, text }) => {
                     return Err(Fault::Said(Trouble::new(cause, text)));
                 }

@@ -47,7 +47,11 @@ pub(super) async fn answer(
 
 /// The request, unless it makes no sense or whoever asked has given up.
 fn wanted(text: &str, now: Timestamp) -> Option<ReaderRequest> {
-    let mut request: ReaderRequest = serde_json::from_str(text).ok()?;
+    bounded(serde_json::from_str(text).ok()?, now)
+}
+
+/// As [`wanted`], for a request that has been read.
+pub(super) fn bounded(mut request: ReaderRequest, now: Timestamp) -> Option<ReaderRequest> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     if request.id.is_empty() || request.id.len() > 16 || !request.id.chars().all(plain) {
         return None;

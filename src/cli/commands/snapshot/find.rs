@@ -1,4 +1,4 @@
-//! `snapshot find` and `snapshot history`: files across Snapshots.
+//! `snapshot find`: files across Snapshots, and where [`super::history`] looks.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -51,16 +51,16 @@ pub struct FindArgs {
 
 /// Where to look.
 #[derive(Debug, clap::Args)]
-struct Where {
+pub(super) struct Where {
     /// Only in this Repository
     #[arg(long, visible_alias = "repository", value_name = "REPOSITORY")]
-    repo: Option<String>,
+    pub(super) repo: Option<String>,
     /// Only in the Snapshots of bc/NAME, repo/NAME, or one Snapshot
     #[arg(long = "in", value_name = "KIND/NAME", conflicts_with = "repo")]
-    within: Option<String>,
+    pub(super) within: Option<String>,
     /// Only in Snapshots that are no older than this
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
-    since: Option<Duration>,
+    pub(super) since: Option<Duration>,
     /// Component to look at; may be repeated; all by default
     #[arg(
         long,
@@ -68,30 +68,7 @@ struct Where {
         value_name = "NAME",
         value_delimiter = ','
     )]
-    component: Vec<String>,
-}
-
-/// Show how one file changed from Snapshot to Snapshot
-///
-/// Examples:
-///   kubectl kubestash snapshot history config/app.yaml --in bc/sample-backup
-///   kubectl kubestash snapshot history /kubestash-data/app.db --repo s3-repo --all
-#[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
-pub struct HistoryArgs {
-    /// The file
-    #[arg(value_name = "PATH")]
-    path: OsString,
-    #[command(flatten)]
-    place: Where,
-    /// Also the Snapshots in which it did not change
-    #[arg(long)]
-    all: bool,
-    /// Form of the output: table, json, yaml or jsonpath=…
-    #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse, default_value = "table")]
-    output: Format,
-    #[command(flatten)]
-    reader: ReaderArgs,
+    pub(super) component: Vec<String>,
 }
 
 /// Files that were found.
@@ -106,66 +83,30 @@ impl View for FoundFiles {
     const KIND: &'static str = "FoundFiles";
 }
 
-/// How a file changed.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(in crate::cli) struct FileHistory {
-    /// One entry per Snapshot; the oldest first.
-    versions: Vec<Version>,
-}
-
-impl View for FileHistory {
-    const COMMAND: &'static str = "snapshot-history";
-    const KIND: &'static str = "FileHistory";
-}
-
 /// A file in a Snapshot.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-struct Match {
+pub(super) struct Match {
     /// The Snapshot.
-    snapshot: String,
+    pub(super) snapshot: String,
     /// Its Repository.
-    repository: String,
+    pub(super) repository: String,
     /// When the Snapshot was taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
-    taken: Option<Timestamp>,
+    pub(super) taken: Option<Timestamp>,
     /// The component.
-    component: String,
+    pub(super) component: String,
     /// The path; bytes that are no UTF-8 show as U+FFFD.
-    path: String,
+    pub(super) path: String,
     /// file, dir, symlink …
     #[serde(rename = "type")]
-    kind: String,
+    pub(super) kind: String,
     /// Bytes.
-    size: u64,
+    pub(super) size: u64,
     /// When the content last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
-    modified: Option<Timestamp>,
-}
-
-/// A file in a Snapshot, compared with the Snapshot before.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-struct Version {
-    /// new, changed, same or gone.
-    change: &'static str,
-    /// The Snapshot.
-    snapshot: String,
-    /// When the Snapshot was taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    taken: Option<Timestamp>,
-    /// The component.
-    component: String,
-    /// The path.
-    path: String,
-    /// Bytes; absent where the file is gone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
-    /// When the content last changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    modified: Option<Timestamp>,
+    pub(super) modified: Option<Timestamp>,
 }
 
 /// restic's matches in one snapshot.
@@ -187,14 +128,14 @@ struct Hit {
 }
 
 /// The Snapshots of one Repository.
-struct Shelf {
-    repository: String,
-    snapshots: Vec<Snapshot>,
+pub(super) struct Shelf {
+    pub(super) repository: String,
+    pub(super) snapshots: Vec<Snapshot>,
 }
 
 impl Shelf {
     /// Its restic repositories, each with the restic snapshots in it and whose they are.
-    fn stores(&self, components: &[String]) -> HashMap<String, Vec<(Part, &Snapshot)>> {
+    pub(super) fn stores(&self, components: &[String]) -> HashMap<String, Vec<(Part, &Snapshot)>> {
         let mut stores: HashMap<String, Vec<(Part, &Snapshot)>> = HashMap::new();
         for snapshot in &self.snapshots {
             // A Snapshot without files is none to look into.
@@ -211,7 +152,11 @@ impl Shelf {
     }
 }
 
-async fn shelves(place: &Where, context: &Context) -> Result<Vec<Shelf>, CliError> {
+/// The Repositories that are looked into, each with its Snapshots.
+///
+/// # Errors
+/// When one does not exist or cannot be read.
+pub(super) async fn shelves(place: &Where, context: &Context) -> Result<Vec<Shelf>, CliError> {
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
     let named = match &place.within {
@@ -266,7 +211,10 @@ async fn shelves(place: &Where, context: &Context) -> Result<Vec<Shelf>, CliErro
 }
 
 /// Runs restic's search in one restic repository.
-async fn search(
+///
+/// # Errors
+/// What the reader says.
+pub(super) async fn search(
     session: &Session<'_>,
     component_path: &str,
     parts: &[(Part, &Snapshot)],
@@ -350,159 +298,4 @@ pub async fn run(args: &FindArgs, context: &Context) -> Result<Exit, CliError> {
         return Ok(Exit::NothingMatched);
     }
     Ok(Exit::Ok)
-}
-
-/// A path as a pattern that matches it alone.
-fn literally(path: &[u8]) -> Vec<u8> {
-    let mut pattern = Vec::with_capacity(path.len());
-    for byte in path {
-        if matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\') {
-            pattern.push(b'\\');
-        }
-        pattern.push(*byte);
-    }
-    pattern
-}
-
-/// Shows the history.
-///
-/// # Errors
-/// When a Repository cannot be read, or no Snapshot has the file.
-pub async fn history(args: &HistoryArgs, context: &Context) -> Result<Exit, CliError> {
-    let namespace = context.namespace().await?;
-    let asked = typed(&args.path);
-    let mut versions = Vec::new();
-    for shelf in shelves(&args.place, context).await? {
-        let stores = shelf.stores(&args.place.component);
-        if stores.is_empty() {
-            continue;
-        }
-        let session = Session::open(context, &args.reader, namespace, &shelf.repository).await?;
-        for (store, parts) in &stores {
-            let mut paths: Vec<Vec<u8>> = parts.iter().map(|(part, _)| pick::full(part, &asked)).collect();
-            paths.sort();
-            paths.dedup();
-            let patterns: Vec<Vec<u8>> = paths.iter().map(|p| literally(p)).collect();
-            let found = search(&session, store, parts, &patterns, false).await?;
-            for path in &paths {
-                versions.extend(told(&String::from_utf8_lossy(path), parts, &found));
-            }
-        }
-    }
-    if versions.is_empty() {
-        return Err(
-            CliError::new(Exit::NothingMatched, format!("no Snapshot has {}", shown(&asked)))
-                .hint("`kubectl kubestash snapshot find PATTERN` looks for names"),
-        );
-    }
-    if !args.all {
-        versions.retain(|v| v.change != "same");
-    }
-    if args.output.is_table() {
-        let rows: Vec<Vec<String>> = versions
-            .iter()
-            .map(|v| {
-                vec![
-                    v.taken.map(|t| format!("{t:.0}")).unwrap_or_default(),
-                    v.change.to_owned(),
-                    v.size.map(human::bytes).unwrap_or_default(),
-                    v.modified.map(|t| format!("{t:.0}")).unwrap_or_default(),
-                    v.snapshot.clone(),
-                    shown(v.path.as_bytes()),
-                ]
-            })
-            .collect();
-        let mut table = Table::new(["TAKEN", "CHANGE", "SIZE", "MODIFIED", "SNAPSHOT", "PATH"]);
-        context.ui.data(&table.page(&rows))?;
-    } else {
-        schemas::print(context, &args.output, &FileHistory { versions })?;
-    }
-    Ok(Exit::Ok)
-}
-
-/// What happened to one path, Snapshot by Snapshot, from the first that has it.
-fn told(path: &str, parts: &[(Part, &Snapshot)], found: &[Match]) -> Vec<Version> {
-    let mut all: Vec<&(Part, &Snapshot)> = parts.iter().collect();
-    all.sort_by_key(|(_, snapshot)| pick::time(snapshot));
-    let mut versions: Vec<Version> = Vec::new();
-    let mut before: Option<(u64, Option<Timestamp>)> = None;
-    for (part, snapshot) in all {
-        // A component of several paths is looked at where this path can be.
-        if !std::path::Path::new(path).starts_with(&part.top) {
-            continue;
-        }
-        let name = snapshot.name_any();
-        let here = found
-            .iter()
-            .find(|m| m.snapshot == name && m.component == part.component && m.path == path);
-        let state = here.map(|m| (m.size, m.modified));
-        let change = match (&before, &state) {
-            (None, None) => continue,
-            (None, Some(_)) => "new",
-            (Some(_), None) => "gone",
-            (Some(old), Some(new)) if old == new => "same",
-            (Some(_), Some(_)) => "changed",
-        };
-        versions.push(Version {
-            change,
-            snapshot: name,
-            taken: pick::time(snapshot),
-            component: part.component.clone(),
-            path: path.to_owned(),
-            size: state.map(|s| s.0),
-            modified: state.and_then(|s| s.1),
-        });
-        before = state;
-    }
-    versions
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_path_matches_itself_alone() {
-        assert_eq!(literally(b"/a[1]*"), b"/a\\[1\\]\\*");
-    }
-
-    #[test]
-    fn a_history_tells_when_a_file_came_changed_and_went() {
-        let snapshots: Vec<Snapshot> = (1..=5)
-            .map(|n| {
-                serde_json::from_value(
-                    json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Snapshot",
-                    "metadata": {"name": format!("s{n}")}, "spec": {"repository": "r"},
-                    "status": {"snapshotTime": format!("2026-01-0{n}T00:00:00Z")}}),
-                )
-                .unwrap()
-            })
-            .collect();
-        let part = Part {
-            component: "dump".into(),
-            component_path: "p".into(),
-            id: "x".into(),
-            top: "/data".into(),
-        };
-        let parts: Vec<(Part, &Snapshot)> = snapshots.iter().rev().map(|s| (part.clone(), s)).collect();
-        let at = |snapshot: &str, size| Match {
-            snapshot: snapshot.into(),
-            repository: "r".into(),
-            taken: None,
-            component: "dump".into(),
-            path: "/data/f".into(),
-            kind: "file".into(),
-            size,
-            modified: None,
-        };
-        let found = [at("s2", 1), at("s3", 1), at("s4", 2)];
-        let told: Vec<(String, &str)> = told("/data/f", &parts, &found)
-            .into_iter()
-            .map(|v| (v.snapshot, v.change))
-            .collect();
-        let wanted = [("s2", "new"), ("s3", "same"), ("s4", "changed"), ("s5", "gone")];
-        assert_eq!(told, wanted.map(|(s, c)| (s.to_owned(), c)));
-    }
 }

@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::attributes::{attributes, same_content, same_file, same_time};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::entry::{Entry, shown};
 use crate::reader::op::Bytes;
@@ -136,12 +137,7 @@ impl Place {
     /// Begins a file, or goes on with one of which `done` bytes are there.
     pub(super) fn open(&mut self, path: &[u8], done: u64) -> Result<Part, CliError> {
         let place = self.prepared(path)?;
-        let digest = ring::digest::digest(&ring::digest::SHA256, path);
-        let name = format!(
-            ".kubestash-part-{}",
-            crate::reader::perform::hex(digest.as_ref().get(..8).unwrap_or_default())
-        );
-        let part = place.with_file_name(name);
+        let part = part_of(&place, path);
         let mut options = OpenOptions::new();
         options.write(true);
         if done == 0 {
@@ -149,7 +145,7 @@ impl Place {
             options.create_new(true);
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        } else if !fs::symlink_metadata(&part).is_ok_and(|m| m.is_file() && m.len() >= done) {
+        } else if !holds(&part, done) {
             return Err(refused(path, "what was downloaded of it before is gone"));
         }
         let mut file = options.open(&part).map_err(|e| failed(&part, &e))?;
@@ -157,6 +153,12 @@ impl Place {
             .and_then(|()| file.seek(SeekFrom::Start(done)))
             .map_err(|e| failed(&part, &e))?;
         Ok(Part { file, part, place })
+    }
+
+    /// Whether so many bytes of a file are there from an earlier attempt.
+    pub(super) fn holds(&self, path: &[u8], done: u64) -> bool {
+        self.path_of(path)
+            .is_ok_and(|place| holds(&part_of(&place, path), done))
     }
 
     /// Whether the same file is there already: of the same size and time.
@@ -196,7 +198,8 @@ impl Place {
     pub(super) fn tie(&self, first: &Entry, second: &Entry) -> Result<(), CliError> {
         let (first, second) = (self.path_of(first.bytes())?, self.path_of(second.bytes())?);
         let tied = || -> io::Result<()> {
-            if !same_content(&first, &second)? {
+            // A rename of one link over another of the same file would do nothing, and leave the first.
+            if same_file(&first, &second)? || !same_content(&first, &second)? {
                 return Ok(());
             }
             let between = second.with_file_name(".kubestash-part-link");
@@ -251,8 +254,8 @@ impl Part {
         settled.map_err(|e| failed(&self.part, &e))
     }
 
-    /// The file is whole: it goes to its place.
-    pub(super) fn done(mut self, size: u64) -> Result<(), CliError> {
+    /// The file is whole: it goes to its place, with what the entry says about it.
+    pub(super) fn done(mut self, size: u64, entry: Option<&Entry>) -> Result<(), CliError> {
         let at = self.file.stream_position().map_err(|e| failed(&self.part, &e))?;
         if at != size {
             return Err(CliError::new(
@@ -263,9 +266,21 @@ impl Part {
         let done = self
             .file
             .set_len(size)
+            .and_then(|()| entry.map_or(Ok(()), |entry| attributes(&self.part, entry)))
             .and_then(|()| fs::rename(&self.part, &self.place));
         done.map_err(|e| failed(&self.place, &e))
     }
+}
+
+/// Where a file is written until it is whole.
+fn part_of(place: &Path, path: &[u8]) -> PathBuf {
+    let digest = ring::digest::digest(&ring::digest::SHA256, path);
+    let name = crate::reader::perform::hex(digest.as_ref().get(..8).unwrap_or_default());
+    place.with_file_name(format!(".kubestash-part-{name}"))
+}
+
+fn holds(part: &Path, done: u64) -> bool {
+    fs::symlink_metadata(part).is_ok_and(|m| m.is_file() && m.len() >= done)
 }
 
 fn remove_file(place: &Path) -> Result<(), CliError> {
@@ -273,91 +288,6 @@ fn remove_file(place: &Path) -> Result<(), CliError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(place, &error)),
         _ => Ok(()),
     }
-}
-
-fn same_time(found: &fs::Metadata, entry: &Entry) -> bool {
-    let Some(wanted) = entry.mtime else { return false };
-    found
-        .modified()
-        .ok()
-        .and_then(|time| jiff::Timestamp::try_from(time).ok())
-        .is_some_and(|time| time == wanted)
-}
-
-fn same_content(first: &Path, second: &Path) -> io::Result<bool> {
-    use std::io::Read;
-    let (mut first, mut second) = (File::open(first)?, File::open(second)?);
-    let (mut a, mut b) = (vec![0; 64 << 10], vec![0; 64 << 10]);
-    loop {
-        let count = first.read(&mut a)?;
-        let part = b.get_mut(..count).unwrap_or_default();
-        if count == 0 {
-            return Ok(second.read(&mut b)? == 0);
-        }
-        if second.read_exact(part).is_err() || a.get(..count) != b.get(..count) {
-            return Ok(false);
-        }
-    }
-}
-
-fn attributes(place: &Path, entry: &Entry) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if is_root() {
-            std::os::unix::fs::lchown(place, Some(entry.uid), Some(entry.gid))?;
-        }
-        if entry.kind != "symlink" {
-            fs::set_permissions(place, fs::Permissions::from_mode(entry.unix_mode()))?;
-        }
-    }
-    let Some(mtime) = entry.mtime else { return Ok(()) };
-    if entry.kind == "symlink" {
-        return link_time(place, mtime);
-    }
-    #[cfg(target_os = "linux")]
-    return set_time(place, mtime, true);
-    #[cfg(not(target_os = "linux"))]
-    {
-        let times = fs::FileTimes::new().set_modified(mtime.into());
-        File::options().read(true).open(place)?.set_times(times)
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
-#[cfg(all(unix, not(target_os = "linux")))]
-fn is_root() -> bool {
-    false
-}
-
-/// By path, as a file may be closed to its own owner.
-#[cfg(target_os = "linux")]
-fn set_time(place: &Path, time: jiff::Timestamp, _file: bool) -> io::Result<()> {
-    use nix::sys::stat::{UtimensatFlags, utimensat};
-    use nix::sys::time::TimeSpec;
-    let spec = TimeSpec::new(time.as_second(), i64::from(time.subsec_nanosecond()));
-    utimensat(
-        nix::fcntl::AT_FDCWD,
-        place,
-        &spec,
-        &spec,
-        UtimensatFlags::NoFollowSymlink,
-    )
-    .map_err(io::Error::from)
-}
-
-#[cfg(target_os = "linux")]
-fn link_time(place: &Path, time: jiff::Timestamp) -> io::Result<()> {
-    set_time(place, time, false)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn link_time(_place: &Path, _time: jiff::Timestamp) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]
@@ -394,9 +324,33 @@ mod tests {
         std::os::unix::fs::symlink(&victim, place.root().join("file")).unwrap();
         let mut part = place.open(b"file", 0).unwrap();
         part.write(b"new").unwrap();
-        part.done(3).unwrap();
+        part.done(3, None).unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "safe");
         assert_eq!(fs::read_to_string(place.root().join("file")).unwrap(), "new");
+    }
+
+    #[test]
+    fn tied_files_are_one_and_stay_so() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::new(dir.path()).unwrap();
+        for name in ["a", "b"] {
+            fs::write(dir.path().join(name), "same").unwrap();
+        }
+        let entry = |path: &str| Entry {
+            path: path.into(),
+            ..Entry::default()
+        };
+        for _ in 0..2 {
+            place.tie(&entry("/a"), &entry("/b")).unwrap();
+            let inode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().ino();
+            assert_eq!(inode("a"), inode("b"));
+            assert_eq!(
+                fs::read_dir(dir.path()).unwrap().count(),
+                2,
+                "nothing is left over"
+            );
+        }
     }
 
     #[test]
@@ -411,14 +365,14 @@ mod tests {
         assert!(!dir.path().join("d/f").exists());
         let mut part = place.open(b"d/f", 5005).unwrap();
         part.write(b"!").unwrap();
-        part.done(5006).unwrap();
+        part.done(5006, None).unwrap();
         let content = fs::read(dir.path().join("d/f")).unwrap();
         assert_eq!(
             (content.len(), &content[..5], content[5005]),
             (5006, &b"hello"[..], b'!')
         );
         let short = place.open(b"g", 0).unwrap();
-        assert_eq!(short.done(1).unwrap_err().exit, Exit::Failed);
+        assert_eq!(short.done(1, None).unwrap_err().exit, Exit::Failed);
         assert!(!dir.path().join("g").exists());
     }
 }

@@ -1,8 +1,7 @@
-//! Reads a tar archive as it arrives, in pieces of any size: the archives that restic writes (POSIX with extended
-//! headers), with names as the bytes they are. It can go on in the middle of one.
+//! Reads a tar archive as it arrives, in pieces of any size: the archives that a reader writes (POSIX with extended
+//! headers), with names as the bytes they are.
 
-/// The unit of an archive.
-pub(super) const BLOCK: u64 = 512;
+use crate::reader::tar::BLOCK;
 
 /// One entry's header.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,43 +63,17 @@ pub(super) struct Reader {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
-    /// Where the current entry (with its extended headers) begins.
-    entry: u64,
-    at: u64,
 }
 
 impl Reader {
-    /// At the beginning of an entry, which lies at this offset.
-    pub(super) fn new(at: u64) -> Self {
+    /// At the beginning of an archive.
+    pub(super) fn new() -> Self {
         Reader {
             state: State::Header,
             gathered: Vec::new(),
             path: None,
             link: None,
             size: None,
-            entry: at,
-            at,
-        }
-    }
-
-    /// In the middle of content of which `left` bytes are still to come.
-    pub(super) fn within(at: u64, left: u64) -> Self {
-        let end = at + left;
-        Reader {
-            state: State::Content {
-                left,
-                pad: end.next_multiple_of(BLOCK) - end,
-            },
-            ..Reader::new(at)
-        }
-    }
-
-    /// Where reading could go on: here, inside content; else where the current entry begins.
-    pub(super) fn resume_at(&self) -> u64 {
-        match self.state {
-            State::Content { left, .. } if left > 0 => self.at,
-            State::Content { .. } | State::Padding { .. } => self.at,
-            State::Header | State::Extended { .. } => self.entry,
         }
     }
 
@@ -117,7 +90,6 @@ impl Reader {
                     let want = usize::try_from(BLOCK).unwrap_or(512) - self.gathered.len();
                     let (now, later) = data.split_at(want.min(data.len()));
                     self.gathered.extend_from_slice(now);
-                    self.at += now.len() as u64;
                     data = later;
                     if self.gathered.len() as u64 == BLOCK {
                         let block = std::mem::take(&mut self.gathered);
@@ -130,7 +102,6 @@ impl Reader {
                             };
                             if size == 0 {
                                 on(Event::Done)?;
-                                self.entry = self.at;
                                 self.state = State::Header;
                             }
                         }
@@ -139,7 +110,6 @@ impl Reader {
                 State::Extended { kind, left, pad } => {
                     let (now, later) = data.split_at(take(*left, data));
                     self.gathered.extend_from_slice(now);
-                    self.at += now.len() as u64;
                     *left -= now.len() as u64;
                     data = later;
                     if *left == 0 {
@@ -154,7 +124,6 @@ impl Reader {
                 }
                 State::Content { left, pad } => {
                     let (now, later) = data.split_at(take(*left, data));
-                    self.at += now.len() as u64;
                     *left -= now.len() as u64;
                     let (ended, pad) = (*left == 0, *pad);
                     data = later;
@@ -169,7 +138,6 @@ impl Reader {
                 }
                 State::Padding { left } => {
                     let (now, later) = data.split_at(take(*left, data));
-                    self.at += now.len() as u64;
                     *left -= now.len() as u64;
                     data = later;
                     self.padded();
@@ -181,7 +149,6 @@ impl Reader {
 
     fn padded(&mut self) {
         if matches!(self.state, State::Padding { left: 0 }) {
-            self.entry = self.at;
             self.state = State::Header;
         }
     }
@@ -189,7 +156,6 @@ impl Reader {
     /// A header block; `None` for extended headers and for the empty blocks of the end.
     fn header(&mut self, block: &[u8]) -> Result<Option<Header>, Broken> {
         if block.iter().all(|b| *b == 0) {
-            self.entry = self.at;
             return Ok(None);
         }
         let sum: u64 = block
@@ -300,58 +266,6 @@ fn number(field: &[u8]) -> Option<u64> {
     u64::from_str_radix(text, 8).ok()
 }
 
-/// The header blocks of one file, for archives that we write.
-pub(super) fn written(path: &[u8], size: u64, mode: u32, mtime: i64) -> Vec<u8> {
-    let path = path.strip_prefix(b"/").unwrap_or(path);
-    let record = |key: &str, value: &[u8]| {
-        let rest = key.len() + value.len() + 3;
-        // The length counts its own digits.
-        let mut length = rest + rest.to_string().len();
-        if length.to_string().len() > rest.to_string().len() {
-            length += 1;
-        }
-        let mut record = format!("{length} {key}=").into_bytes();
-        record.extend_from_slice(value);
-        record.push(b'\n');
-        record
-    };
-    let mut records = record("path", path);
-    records.extend(record("size", size.to_string().as_bytes()));
-    let mut all = block(b"PaxHeaders/file", records.len() as u64, 0o644, mtime, b'x');
-    all.extend_from_slice(&records);
-    all.resize(all.len().next_multiple_of(512), 0);
-    all.extend(block(
-        path.get(..path.len().min(99)).unwrap_or_default(),
-        size & 0o77_777_777_777,
-        mode,
-        mtime,
-        b'0',
-    ));
-    all
-}
-
-fn block(name: &[u8], size: u64, mode: u32, mtime: i64, kind: u8) -> Vec<u8> {
-    let mut block = vec![0; 512];
-    let mut put = |at: usize, bytes: &[u8]| {
-        for (place, byte) in block.iter_mut().skip(at).zip(bytes) {
-            *place = *byte;
-        }
-    };
-    put(0, name);
-    put(100, format!("{mode:07o}").as_bytes());
-    put(108, b"0000000\x000000000\0");
-    put(124, format!("{size:011o}").as_bytes());
-    put(136, format!("{:011o}", mtime.max(0)).as_bytes());
-    put(148, b"        ");
-    put(156, &[kind]);
-    put(257, b"ustar\x0000");
-    let sum: u64 = block.iter().map(|b| u64::from(*b)).sum();
-    for (place, byte) in block.iter_mut().skip(148).zip(format!("{sum:06o}\0 ").bytes()) {
-        *place = byte;
-    }
-    block
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -395,7 +309,16 @@ mod tests {
             (b"c", "xyz"),
         ] {
             let name = name.strip_suffix(b"/").unwrap_or(name);
-            all.extend(written(name, content.len() as u64, 0o644, 1));
+            let entry = crate::reader::entry::Entry {
+                kind: "file".into(),
+                ..Default::default()
+            };
+            all.extend(crate::reader::tar::header(
+                &entry,
+                name,
+                b"",
+                content.len() as u64,
+            ));
             all.extend_from_slice(content.as_bytes());
             all.resize(all.len().next_multiple_of(512), 0);
         }
@@ -409,7 +332,7 @@ mod tests {
         let long = format!("{} 0", "long/".repeat(60).trim_end_matches('/'));
         for piece in [1, 7, 512, 100_000] {
             assert_eq!(
-                read(&mut Reader::new(0), &archive, piece),
+                read(&mut Reader::new(), &archive, piece),
                 ["a\nb 5", "=hello", "done", &long, "done", "c 3", "=xyz", "done"],
                 "{piece}"
             );
@@ -417,34 +340,10 @@ mod tests {
     }
 
     #[test]
-    fn reading_goes_on_from_any_byte() {
-        let archive = archive();
-        for stop in 0..archive.len() {
-            let mut first = Reader::new(0);
-            let before = read(&mut first, &archive[..stop], 100);
-            let at = usize::try_from(first.resume_at()).unwrap();
-            let mut second = match first.state {
-                State::Content { left, .. } if left > 0 => Reader::within(at as u64, left),
-                State::Padding { .. } => Reader::within(at as u64, 0),
-                _ => Reader::new(at as u64),
-            };
-            let after = read(&mut second, &archive[at..], 100);
-            let mut entries: Vec<String> = before
-                .iter()
-                .chain(&after)
-                .filter(|e| e.ends_with(|c: char| c.is_ascii_digit()))
-                .cloned()
-                .collect();
-            entries.dedup();
-            assert_eq!(entries.len(), 3, "stopped at {stop}: {before:?} {after:?}");
-        }
-    }
-
-    #[test]
     fn what_is_no_archive_is_refused() {
         let mut noise = vec![7; 512];
         noise[0] = b'a';
-        let result = Reader::new(0).feed::<String>(&noise, |_| Ok(()));
+        let result = Reader::new().feed::<String>(&noise, |_| Ok(()));
         assert!(result.is_err());
     }
 }

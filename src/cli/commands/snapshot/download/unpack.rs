@@ -1,10 +1,8 @@
-//! Turns an archive that arrives into files, and remembers how far it is proven to have come.
+//! Turns an archive that arrives into files, and notes how far it is proven to have come.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
+use super::journal::{Current, Journal};
 use super::place::{Found, Part, Place};
 use super::tar::{Event, Header, Kind, Reader};
 use crate::cli::error::{CliError, Exit};
@@ -13,76 +11,11 @@ use crate::cli::inside::entry::{Entry, shown};
 use crate::reader::op::Bytes;
 use crate::reader::perform::CHECKPOINT;
 
-/// Where the journals lie, below the directory that is downloaded into.
-const JOURNALS: &str = ".kubestash-download";
-
-/// How far a download has come; a file until it is done.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Journal {
-    /// restic's snapshot id.
-    pub(super) id: String,
-    /// What was asked for.
-    pub(super) path: Bytes,
-    /// The version of restic that writes the archive.
-    pub(super) version: String,
-    /// Where in the archive to go on.
-    pub(super) offset: u64,
-    /// The file that is half there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) current: Option<Current>,
-}
-
-/// A file that is half there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Current {
-    path: Bytes,
-    size: u64,
-    done: u64,
-}
-
-impl Journal {
-    fn file(root: &Path, id: &str, path: &[u8]) -> PathBuf {
-        let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
-        digest.update(id.as_bytes());
-        digest.update(path);
-        let name = crate::reader::perform::hex(digest.finish().as_ref().get(..12).unwrap_or_default());
-        root.join(JOURNALS).join(format!("{name}.json"))
-    }
-
-    /// The journal of an earlier attempt, or a new one.
-    pub(super) fn load(root: &Path, id: &str, path: &[u8]) -> Self {
-        let known = std::fs::read(Self::file(root, id, path)).ok();
-        known
-            .and_then(|text| serde_json::from_slice::<Journal>(&text).ok())
-            .filter(|journal| journal.id == id && journal.path.0 == path)
-            .unwrap_or_else(|| Journal {
-                id: id.to_owned(),
-                path: Bytes(path.to_vec()),
-                ..Journal::default()
-            })
-    }
-
-    fn save(&self, root: &Path) -> std::io::Result<()> {
-        let file = Self::file(root, &self.id, &self.path.0);
-        std::fs::create_dir_all(root.join(JOURNALS))?;
-        let between = file.with_extension("new");
-        std::fs::write(&between, serde_json::to_vec(self)?)?;
-        std::fs::rename(between, file)
-    }
-
-    /// The download is done.
-    pub(super) fn forget(&self, root: &Path) {
-        // What stays is only a hint for a later attempt.
-        let _ = std::fs::remove_file(Self::file(root, &self.id, &self.path.0));
-        let _ = std::fs::remove_dir(root.join(JOURNALS));
-    }
-}
-
 /// What is at a checkpoint.
 struct Mark {
     bytes: u64,
-    offset: u64,
+    arrived: u64,
+    after: Option<Bytes>,
     current: Option<Current>,
 }
 
@@ -90,12 +23,18 @@ struct Mark {
 pub(super) struct Unpacker<'a> {
     place: &'a mut Place,
     /// Entries by path.
-    entries: &'a HashMap<Vec<u8>, Entry>,
+    entries: &'a HashMap<&'a [u8], &'a Entry>,
     journal: Journal,
     reader: Reader,
     /// A single file comes as it is, without an archive around it.
     plain: bool,
-    part: Option<(Current, Option<Part>)>,
+    /// The file that the archive goes on with.
+    rest: Option<Current>,
+    part: Option<(Current, Part)>,
+    /// Path of the entry that arrives, in the archive.
+    open: Vec<u8>,
+    /// The last entry that is complete.
+    after: Option<Bytes>,
     /// Bytes that arrived in this session.
     bytes: u64,
     marks: VecDeque<Mark>,
@@ -107,17 +46,20 @@ pub(super) struct Unpacker<'a> {
 impl<'a> Unpacker<'a> {
     pub(super) fn new(
         place: &'a mut Place,
-        entries: &'a HashMap<Vec<u8>, Entry>,
+        entries: &'a HashMap<&'a [u8], &'a Entry>,
         journal: Journal,
         tell: &'a (dyn Fn(u64) + Send + Sync),
     ) -> Self {
         Unpacker {
             place,
             entries,
-            reader: Reader::new(0),
+            reader: Reader::new(),
             journal,
             plain: false,
+            rest: None,
             part: None,
+            open: Vec::new(),
+            after: None,
             bytes: 0,
             marks: VecDeque::new(),
             tell,
@@ -125,15 +67,19 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    /// The path of an entry in the archive as the snapshot has it.
+    /// How far it is proven to have come.
+    pub(super) fn into_journal(self) -> Journal {
+        self.journal
+    }
+
+    /// An entry by its path in the archive.
     fn entry(&self, path: &[u8]) -> Option<&'a Entry> {
-        let mut absolute = vec![b'/'];
-        absolute.extend_from_slice(path.strip_prefix(b"/").unwrap_or(path));
-        self.entries.get(&absolute)
+        self.entries.get(absolute(path).as_slice()).copied()
     }
 
     fn begin(&mut self, header: &Header) -> Result<(), CliError> {
-        // Left out by a pattern: it passes by.
+        let rest = self.rest.take();
+        // What the listing does not have was not asked for.
         if self.entry(&header.path).is_none() {
             return Ok(());
         }
@@ -141,25 +87,23 @@ impl<'a> Unpacker<'a> {
             Kind::Directory => self.place.directory(&header.path),
             Kind::Link => self.place.link(&header.path, &header.link),
             Kind::Other => Ok(()),
-            Kind::File => self.begin_file(&header.path, header.size, 0),
+            Kind::File => match rest.filter(|rest| rest.path.0 == absolute(&header.path)) {
+                Some(rest) if rest.size.checked_sub(rest.done) == Some(header.size) => {
+                    self.begin_file(&header.path, rest.size, rest.done)
+                }
+                Some(_) => Err(super::tar::Broken("it does not go on where it broke off").into()),
+                None => self.begin_file(&header.path, header.size, 0),
+            },
         }
     }
 
     fn begin_file(&mut self, path: &[u8], size: u64, done: u64) -> Result<(), CliError> {
+        let path = absolute(path);
+        let part = self.place.open(&path, done)?;
         let current = Current {
-            path: Bytes(path.to_vec()),
+            path: Bytes(path),
             size,
             done,
-        };
-        // What an earlier attempt finished is not written again.
-        let there = match self.entry(path) {
-            Some(entry) if done == 0 => self.place.has(entry)? == Found::Same,
-            _ => false,
-        };
-        let part = if there {
-            None
-        } else {
-            Some(self.place.open(path, done)?)
         };
         self.part = Some((current, part));
         Ok(())
@@ -168,54 +112,65 @@ impl<'a> Unpacker<'a> {
     fn content(&mut self, data: &[u8]) -> Result<(), CliError> {
         if let Some((current, part)) = &mut self.part {
             current.done += data.len() as u64;
-            if let Some(part) = part {
-                part.write(data)?;
-            }
+            part.write(data)?;
         }
         self.arrived += data.len() as u64;
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), CliError> {
-        if let Some((current, part)) = self.part.take()
-            && let Some(part) = part
-        {
-            part.done(current.size)?;
-            // Its time marks it as done for a later attempt.
-            if let Some(entry) = self.entry(&current.path.0) {
-                self.place.finish(entry)?;
-            }
+    fn end(&mut self, path: &[u8]) -> Result<(), CliError> {
+        if let Some((current, part)) = self.part.take() {
+            part.done(current.size, self.entry(&current.path.0))?;
         }
+        self.after = Some(Bytes(absolute(path)));
         Ok(())
     }
 
     fn take(&mut self, data: &[u8]) -> Result<(), CliError> {
         if self.plain {
             self.content(data)?;
-            let whole = self.part.as_ref().is_some_and(|(c, _)| c.done >= c.size);
-            return if whole { self.end() } else { Ok(()) };
+            return self.end_plain();
         }
-        let mut reader = std::mem::replace(&mut self.reader, Reader::new(0));
+        let mut reader = std::mem::replace(&mut self.reader, Reader::new());
+        let mut path = std::mem::take(&mut self.open);
         let result = reader.feed(data, |event| match event {
-            Event::Entry(header) => self.begin(&header),
+            Event::Entry(header) => {
+                path.clone_from(&header.path);
+                self.begin(&header)
+            }
             Event::Data(data) => self.content(data),
-            Event::Done => self.end(),
+            Event::Done => self.end(&path),
         });
         self.reader = reader;
+        self.open = path;
         result
     }
 
-    fn mark(&self) -> Mark {
-        let current = self.part.as_ref().map(|(current, _)| current.clone());
-        Mark {
-            bytes: self.bytes,
-            offset: match &current {
-                Some(current) if self.plain => current.done,
-                _ => self.reader.resume_at(),
-            },
-            current,
+    fn end_plain(&mut self) -> Result<(), CliError> {
+        match &self.part {
+            Some((current, _)) if current.done >= current.size => {
+                let path = current.path.0.clone();
+                self.end(&path)
+            }
+            _ => Ok(()),
         }
     }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            bytes: self.bytes,
+            arrived: self.arrived,
+            after: self.after.clone(),
+            current: self.part.as_ref().map(|(current, _)| current.clone()),
+        }
+    }
+}
+
+/// A path in an archive as the snapshot has it.
+fn absolute(path: &[u8]) -> Vec<u8> {
+    let mut absolute = vec![b'/'];
+    absolute.extend_from_slice(path.strip_prefix(b"/").unwrap_or(path));
+    absolute
 }
 
 impl From<super::tar::Broken> for CliError {
@@ -225,32 +180,29 @@ impl From<super::tar::Broken> for CliError {
 }
 
 impl Sink for Unpacker<'_> {
-    fn start(&mut self, entry: &str, skipped: u64, version: &str) -> Result<(), CliError> {
+    fn start(&mut self, entry: &str, resumed: bool, version: &str) -> Result<(), CliError> {
         let entry: Entry = serde_json::from_str(entry).map_err(|e| {
             CliError::new(Exit::Error, "the reader's answer makes no sense").cause(e.to_string())
         })?;
-        self.plain = entry.kind == "file";
+        self.plain = entry.is_file();
         self.bytes = 0;
         self.marks.clear();
         self.part = None;
-        version.clone_into(&mut self.journal.version);
-        let current = self.journal.current.clone().filter(|_| skipped > 0);
-        self.reader = match &current {
-            Some(current) => Reader::within(skipped, current.size - current.done.min(current.size)),
-            None => Reader::new(skipped),
-        };
-        match current {
-            Some(current) => self.begin_file(&current.path.0.clone(), current.size, current.done)?,
-            None if self.plain => {
-                let path = entry.bytes().to_vec();
-                self.begin_file(&path, entry.size, 0)?;
-                if entry.size == 0 {
-                    self.end()?;
-                }
-            }
-            None => {}
+        if !resumed {
+            self.journal.arrived = 0;
+            self.journal.after = None;
+            self.journal.current = None;
         }
-        self.arrived = 0;
+        version.clone_into(&mut self.journal.version);
+        self.arrived = self.journal.arrived;
+        self.after = self.journal.after.clone();
+        self.rest = self.journal.current.clone();
+        self.reader = Reader::new();
+        if self.plain {
+            let done = self.rest.take().map_or(0, |rest| rest.done);
+            self.begin_file(entry.bytes(), entry.size, done)?;
+            self.end_plain()?;
+        }
         Ok(())
     }
 
@@ -277,10 +229,11 @@ impl Sink for Unpacker<'_> {
             reached = self.marks.pop_front();
         }
         let Some(mark) = reached else { return Ok(()) };
-        if let Some((_, Some(part))) = &mut self.part {
+        if let Some((_, part)) = &mut self.part {
             part.settle()?;
         }
-        self.journal.offset = mark.offset;
+        self.journal.arrived = mark.arrived;
+        self.journal.after = mark.after;
         self.journal.current = mark.current;
         self.journal
             .save(self.place.root())
@@ -289,13 +242,12 @@ impl Sink for Unpacker<'_> {
 }
 
 /// Looks for files that are in the way, before anything is transferred.
-pub(super) fn conflicts(place: &Place, entries: &HashMap<Vec<u8>, Entry>) -> Result<Vec<String>, CliError> {
+pub(super) fn conflicts(place: &Place, entries: &[Entry]) -> Result<Vec<String>, CliError> {
     let mut found = Vec::new();
-    for entry in entries.values() {
+    for entry in entries {
         if place.has(entry)? == Found::Other {
             found.push(shown(entry.bytes()));
         }
     }
-    found.sort();
     Ok(found)
 }
