@@ -1,9 +1,11 @@
 //! What every command is given: the streams, the time, and a cluster that is connected to when first needed.
 
+use std::sync::{Mutex, OnceLock, PoisonError};
+
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use crate::cluster::{Cluster, Flags};
 use crate::output::ui::Ui;
 
@@ -16,6 +18,8 @@ pub struct Context {
     /// The user's choice of cluster, identity and namespace.
     pub flags: Flags,
     cluster: OnceCell<Cluster>,
+    settled: OnceLock<String>,
+    parting: Mutex<Option<String>>,
 }
 
 impl Context {
@@ -26,6 +30,8 @@ impl Context {
             now,
             flags,
             cluster: OnceCell::new(),
+            settled: OnceLock::new(),
+            parting: Mutex::new(None),
         }
     }
 
@@ -36,7 +42,19 @@ impl Context {
             now,
             flags,
             cluster: OnceCell::new_with(Some(cluster)),
+            settled: OnceLock::new(),
+            parting: Mutex::new(None),
         }
+    }
+
+    /// What to say when Ctrl-C ends the command from here on: what goes on without it, and how to come back to it.
+    pub fn if_interrupted(&self, text: String) {
+        *self.parting.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    /// What a command wanted said when it is interrupted.
+    pub fn parting(&self) -> Option<String> {
+        self.parting.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The cluster; the kubeconfig is read at the first call.
@@ -60,7 +78,28 @@ impl Context {
                 "this command works in one namespace; use -n instead of -A",
             ));
         }
-        Ok(self.cluster().await?.namespace())
+        match self.settled.get() {
+            Some(namespace) => Ok(namespace),
+            None => Ok(self.cluster().await?.namespace()),
+        }
+    }
+
+    /// Takes the namespace that a manifest says, where `-n` says none, as kubectl does.
+    ///
+    /// # Errors
+    /// A usage error when `-n`, or another manifest, says another.
+    pub fn settle(&self, namespace: &str) -> Result<(), CliError> {
+        let said = match &self.flags.namespace {
+            Some(said) => said,
+            None => self.settled.get_or_init(|| namespace.to_owned()),
+        };
+        if said == namespace {
+            return Ok(());
+        }
+        Err(CliError::new(
+            Exit::Usage,
+            format!("the manifest is of namespace {namespace}, and not of {said}"),
+        ))
     }
 
     /// The namespace to list, or `None` for all of them.

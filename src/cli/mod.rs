@@ -13,6 +13,7 @@ mod help;
 pub mod inside;
 pub mod manifests;
 pub mod names;
+pub mod objects;
 #[cfg(test)]
 mod reference;
 pub mod report;
@@ -135,11 +136,11 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     if !called.is_some_and(|name| name.starts_with("kubectl-")) {
         definition = definition.bin_name(called.unwrap_or("kubectl-kubestash").to_owned());
     }
-    let cli = match definition
+    let parsed = definition
         .try_get_matches_from(args)
-        .and_then(|m| Cli::from_arg_matches(&m))
-    {
-        Ok(cli) => cli,
+        .and_then(|m| Ok((words(&m), Cli::from_arg_matches(&m)?)));
+    let (words, cli) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version are data and end well; clap knows which stream each belongs to.
             let _ = error.print();
@@ -150,14 +151,24 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             };
         }
     };
-    code(execute(cli))
+    code(execute(cli, &words))
+}
+
+/// The words of the command: `backup now`.
+fn words(matches: &clap::ArgMatches) -> String {
+    let (mut words, mut at) = (Vec::new(), matches);
+    while let Some((name, below)) = at.subcommand() {
+        words.push(name);
+        at = below;
+    }
+    words.join(" ")
 }
 
 fn code(exit: Exit) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-fn execute(cli: Cli) -> Exit {
+fn execute(cli: Cli, words: &str) -> Exit {
     let verbosity = match (cli.talk.quiet, cli.talk.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -166,7 +177,8 @@ fn execute(cli: Cli) -> Exit {
     let ui = Ui::from_process(Settings {
         verbosity,
         no_color: cli.talk.no_color,
-    });
+    })
+    .of_command(words);
     let context = Context::new(ui, cli.flags, Timestamp::now());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -199,7 +211,13 @@ async fn interruptible(command: &Command, context: &Context) -> Result<Exit, Cli
     }
     tokio::select! {
         result = Box::pin(commands::run(command, context)) => result,
-        _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+        _ = tokio::signal::ctrl_c() => {
+            // What was drawn is gone by now: the command was dropped before this is said.
+            if let Some(text) = context.parting() {
+                context.ui.warn(&text);
+            }
+            Ok(Exit::Interrupted)
+        }
     }
 }
 

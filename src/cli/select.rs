@@ -1,31 +1,31 @@
 //! Which BackupConfigurations a command is about: by name (several, `-` for names on standard input), by label, or all.
 
-use std::io::Read;
-
 use super::context::Context;
 use super::error::{CliError, Exit};
-use super::names;
+use super::objects::{self, Files};
 use crate::api::core::BackupConfiguration;
 use crate::cluster::{Cluster, Error, ListOptions, kinds};
 
 /// The words of the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Selection {
-    /// The BackupConfigurations: NAME or bc/NAME, or - to read names from standard input
-    #[arg(value_name = "BACKUPCONFIGURATION", required_unless_present_any = ["selector", "all"], conflicts_with_all = ["selector", "all"])]
+    /// The BackupConfigurations: NAME or bc/NAME, or - to read names or manifests from standard input
+    #[arg(value_name = "BACKUPCONFIGURATION", required_unless_present_any = ["selector", "all", "filename"], conflicts_with_all = ["selector", "all"])]
     names: Vec<String>,
+    #[command(flatten)]
+    files: Files,
     /// Those with these labels
-    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "all")]
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with_all = ["all", "filename"])]
     selector: Option<String>,
     /// All of the namespace (of all namespaces with -A)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "filename")]
     all: bool,
 }
 
 impl Selection {
     /// Whether they are named one by one, so that each that cannot be worked on is an error.
     pub fn is_by_name(&self) -> bool {
-        !self.names.is_empty()
+        !self.names.is_empty() || !self.files.filename.is_empty()
     }
 
     /// Reads them, each once, in the order in which they were named.
@@ -37,14 +37,23 @@ impl Selection {
         if !self.is_by_name() {
             return self.matching(context, cluster).await;
         }
-        let namespace = context.namespace().await?;
         let mut found: Vec<BackupConfiguration> = Vec::new();
-        for typed in expand(&self.names)? {
-            let name = names::parse(&typed, &[&kinds::BACKUP_CONFIGURATION])?.name;
-            if found.iter().any(|f| f.metadata.name.as_deref() == Some(name)) {
-                continue;
+        for typed in objects::read(&self.names, &self.files.filename, &[&kinds::BACKUP_CONFIGURATION])? {
+            let namespace = match &typed.namespace {
+                Some(said) if context.flags.namespace.as_ref().is_none_or(|n| n == said) => said,
+                Some(said) => {
+                    context.settle(said)?;
+                    said
+                }
+                None => context.namespace().await?,
+            };
+            let one = configuration(cluster, namespace, &typed.name).await?;
+            let same = |f: &BackupConfiguration| {
+                f.metadata.name == one.metadata.name && f.metadata.namespace == one.metadata.namespace
+            };
+            if !found.iter().any(same) {
+                found.push(one);
             }
-            found.push(configuration(cluster, namespace, name).await?);
         }
         Ok(found)
     }
@@ -77,36 +86,6 @@ impl Selection {
     }
 }
 
-/// `KIND NAME …` as `KIND/NAME …`, and `-` as the names on standard input.
-fn expand(typed: &[String]) -> Result<Vec<String>, CliError> {
-    let known = [&kinds::BACKUP_CONFIGURATION];
-    let typed = match typed {
-        [kind, rest @ ..] if !rest.is_empty() && crate::cluster::kinds::called(kind, &known).is_some() => {
-            rest
-        }
-        all => all,
-    };
-    let mut all = Vec::new();
-    for word in typed {
-        if word != "-" {
-            all.push(word.clone());
-            continue;
-        }
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|e| CliError::file("standard input", &e))?;
-        all.extend(text.split_whitespace().map(str::to_owned));
-    }
-    if all.is_empty() {
-        return Err(CliError::new(
-            Exit::NothingMatched,
-            "standard input names no BackupConfiguration",
-        ));
-    }
-    Ok(all)
-}
-
 /// One BackupConfiguration; when it does not exist, the error names those that do.
 ///
 /// # Errors
@@ -136,18 +115,5 @@ pub async fn configuration(
             }))
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_kind_may_stand_before_the_names() {
-        let words = |all: &[&str]| expand(&all.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-        assert_eq!(words(&["bc", "a", "b"]), ["a", "b"]);
-        assert_eq!(words(&["bc"]), ["bc"], "a configuration may be called so");
-        assert_eq!(words(&["a", "bc/b"]), ["a", "bc/b"]);
     }
 }

@@ -39,6 +39,7 @@ pub struct Ui {
     err_style: Style,
     animate: bool,
     out_is_terminal: bool,
+    command: Option<String>,
 }
 
 impl Ui {
@@ -60,7 +61,15 @@ impl Ui {
             err_style: Style::new(err_tty && !plain),
             animate: err_tty && !set("CI") && settings.verbosity > Verbosity::Quiet,
             out_is_terminal: out_tty,
+            command: None,
         }
+    }
+
+    /// The words of the command that speaks (`backup now`); hints that say `<command>` name it.
+    #[must_use]
+    pub fn of_command(mut self, words: &str) -> Self {
+        self.command = Some(words.to_owned()).filter(|w| !w.is_empty());
+        self
     }
 
     /// Streams of a caller's own, without colour or animation; for tests and for rendering into other programs.
@@ -77,6 +86,7 @@ impl Ui {
             err_style: Style::new(false),
             animate: false,
             out_is_terminal: false,
+            command: None,
         }
     }
 
@@ -177,6 +187,10 @@ impl Ui {
             self.talk(&format!("  cause: {cause}"));
         }
         for hint in hints {
+            let hint = match &self.command {
+                Some(command) => hint.replace("<command>", command),
+                None => hint.clone(),
+            };
             self.talk(&format!("{} {hint}", self.err_style.code("hint:")));
         }
     }

@@ -51,12 +51,12 @@ pub struct RestoreAnswers {
     /// Namespace of the target, where it is another one
     #[arg(long, value_name = "NAMESPACE", requires = "target")]
     pub target_namespace: Option<String>,
-    /// Patterns of the only files to restore, separated by commas
+    /// Only what matches these patterns, separated by commas; may be repeated
     #[arg(long, value_name = "PATTERNS")]
-    pub include: Option<String>,
-    /// Patterns of files to leave out, separated by commas
+    pub include: Vec<String>,
+    /// Not what matches these patterns, separated by commas; may be repeated
     #[arg(long, value_name = "PATTERNS")]
-    pub exclude: Option<String>,
+    pub exclude: Vec<String>,
     /// Another parameter of the task; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub param: Vec<String>,
@@ -536,12 +536,17 @@ fn chosen(state: &State) -> Option<(String, String, Option<&Task>)> {
 
 fn params(state: &State) -> Result<std::collections::BTreeMap<String, String>, String> {
     let mut params = super::backup::pairs(&state.answers.param)?;
-    for (name, value) in [
+    for (name, patterns) in [
         ("include", &state.answers.include),
         ("exclude", &state.answers.exclude),
     ] {
-        if let Some(value) = value.as_deref().filter(|v| !v.is_empty()) {
-            params.insert(name.to_owned(), value.to_owned());
+        let patterns: Vec<&str> = patterns
+            .iter()
+            .map(String::as_str)
+            .filter(|p| !p.is_empty())
+            .collect();
+        if !patterns.is_empty() {
+            params.insert(name.to_owned(), patterns.join(","));
         }
     }
     Ok(params)
@@ -591,7 +596,7 @@ fn files(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
         return Ok(());
     };
     let parameters = task.parameters.clone();
-    let given = state.answers.include.is_some() || state.answers.exclude.is_some();
+    let given = !state.answers.include.is_empty() || !state.answers.exclude.is_empty();
     if !parameters.iter().any(|p| p.name == "include") || (given && !state.files_asked) {
         return Ok(());
     }
@@ -628,9 +633,9 @@ fn files(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
         }
     })?;
     if name == "include" {
-        state.answers.include = Some(text);
+        state.answers.include = vec![text];
     } else {
-        state.answers.exclude = Some(text);
+        state.answers.exclude = vec![text];
     }
     Ok(())
 }

@@ -364,31 +364,27 @@ pub fn policy<'f>(
 }
 
 fn allow(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
-    match &state.answers.allow {
-        Some(word) => usage::policy(word).map(|_| ()).or_else(fail),
-        None => {
-            state.answers.allow = Some(usage::ask("policy", &state.found.namespace, prompter)?);
-            Ok(())
-        }
-    }
+    usage::allow(
+        "policy",
+        &state.found.namespace,
+        &mut state.answers.allow,
+        prompter,
+    )
 }
 
 fn default(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
-    let taken =
-        state.found.policies.iter().any(|p| {
-            p.spec.default && p.metadata.namespace.as_deref() == Some(state.found.namespace.as_str())
-        });
-    if state.answers.default || state.default_asked || taken {
+    let namespace = state.found.namespace.as_str();
+    let mut others = state.found.policies.iter();
+    let taken = others.any(|o| o.spec.default && o.metadata.namespace.as_deref() == Some(namespace));
+    if taken {
         return Ok(());
     }
-    let question = Question::new(
-        "--default",
-        "Make it the default policy",
-        "BackupConfigurations that name no policy then use this one.",
-    );
-    state.answers.default = prompter.confirm(&question, false)?;
-    state.default_asked = true;
-    Ok(())
+    usage::default(
+        "policy",
+        &mut state.answers.default,
+        &mut state.default_asked,
+        prompter,
+    )
 }
 
 fn check(state: &mut State, _: &mut dyn Prompter) -> Reply<()> {

@@ -421,31 +421,27 @@ fn name(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
 }
 
 fn allow(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
-    match &state.answers.allow {
-        Some(word) => usage::policy(word).map(|_| ()).or_else(fail),
-        None => {
-            state.answers.allow = Some(usage::ask("storage", &state.found.namespace, prompter)?);
-            Ok(())
-        }
-    }
+    usage::allow(
+        "storage",
+        &state.found.namespace,
+        &mut state.answers.allow,
+        prompter,
+    )
 }
 
 fn default(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
-    let taken =
-        state.found.storages.iter().any(|s| {
-            s.spec.default && s.metadata.namespace.as_deref() == Some(state.found.namespace.as_str())
-        });
-    if state.answers.default || state.default_asked || taken {
+    let namespace = state.found.namespace.as_str();
+    let mut others = state.found.storages.iter();
+    let taken = others.any(|o| o.spec.default && o.metadata.namespace.as_deref() == Some(namespace));
+    if taken {
         return Ok(());
     }
-    let question = Question::new(
-        "--default",
-        "Make it the default storage",
-        "BackupConfigurations that name no storage then use this one.",
-    );
-    state.answers.default = prompter.confirm(&question, false)?;
-    state.default_asked = true;
-    Ok(())
+    usage::default(
+        "storage",
+        &mut state.answers.default,
+        &mut state.default_asked,
+        prompter,
+    )
 }
 
 fn check(state: &mut State, _: &mut dyn Prompter) -> Reply<()> {

@@ -1,8 +1,9 @@
-//! Who may use a storage or a policy: the word of `--allow`, and the usage policy that it stands for.
+//! Who may use a storage or a policy: the word of `--allow`, the usage policy that it stands for, and whether it is the one
+//! that is used where none is named. The wizards of both ask the same two questions, which are here.
 
 use serde_json::{Value, json};
 
-use super::prompter::{Choice, Prompter, Question, Reply};
+use super::prompter::{Choice, Prompter, Question, Reply, fail};
 
 /// The usage policy of a word: `same`, `all`, or a label selector such as `team=a,stage=prod`.
 ///
@@ -30,6 +31,43 @@ pub fn policy(word: &str) -> Result<Value, String> {
         }
     };
     Ok(json!({"allowedNamespaces": allowed}))
+}
+
+/// The step of `--allow`: asks who may use it, or checks the word that was given.
+///
+/// # Errors
+/// No answer, or a word that says nobody.
+pub fn allow(
+    what: &str,
+    namespace: &str,
+    answer: &mut Option<String>,
+    prompter: &mut dyn Prompter,
+) -> Reply<()> {
+    match answer {
+        Some(word) => policy(word).map(|_| ()).or_else(fail),
+        None => {
+            *answer = Some(ask(what, namespace, prompter)?);
+            Ok(())
+        }
+    }
+}
+
+/// The step of `--default`, where the namespace has no default yet: asks once.
+///
+/// # Errors
+/// No answer.
+pub fn default(what: &str, answer: &mut bool, asked: &mut bool, prompter: &mut dyn Prompter) -> Reply<()> {
+    if *answer || *asked {
+        return Ok(());
+    }
+    let question = Question::new(
+        "--default",
+        format!("Make it the default {what}"),
+        format!("BackupConfigurations that name no {what} then use this one."),
+    );
+    *answer = prompter.confirm(&question, false)?;
+    *asked = true;
+    Ok(())
 }
 
 /// Asks who may use an object of this namespace.

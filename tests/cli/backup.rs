@@ -79,12 +79,12 @@ fn now_refuses_with_the_reason_and_the_way_out() {
     shown!(world.run(&["backup", "now", "pod/x", "-n", "refuse"]), @r#"
     exit 2
     err| error: "pod/x": this command works on BackupConfiguration.
-    err| hint: `kubectl kubestash <command> --help` shows what it takes
+    err| hint: `kubectl kubestash backup now --help` shows what it takes
     "#);
     shown!(world.run(&["backup", "now", "paused", "-A"]), @r"
     exit 2
     err| error: this command works in one namespace; use -n instead of -A.
-    err| hint: `kubectl kubestash <command> --help` shows what it takes
+    err| hint: `kubectl kubestash backup now --help` shows what it takes
     ");
 }
 

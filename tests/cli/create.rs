@@ -72,7 +72,7 @@ fn without_a_terminal_one_error_names_all_missing_flags() {
     shown!(with(&["restore"]), @r"
         exit 2
         err| error: there is no terminal to ask on, and what to restore from is missing: BACKUPCONFIGURATION or SNAPSHOT.
-        err| hint: `kubectl kubestash <command> --help` shows what it takes
+        err| hint: `kubectl kubestash restore --help` shows what it takes
         err| hint: `kubectl kubestash snapshot list` lists what there is to restore
         ");
 }

@@ -45,7 +45,7 @@ fn a_secret_is_copied_as_it_is_and_nothing_is_overwritten() {
     shown!(copy(&["--to-namespace", "copy-a"]), @r"
     exit 2
     err| error: it is in namespace copy-a already; --to-namespace names another one.
-    err| hint: `kubectl kubestash <command> --help` shows what it takes
+    err| hint: `kubectl kubestash copy secret --help` shows what it takes
     ");
     shown!(copy(&["--to-namespace", "nowhere"]), @r"
     exit 6
@@ -108,7 +108,7 @@ fn a_clone_checks_before_it_makes_anything() {
     shown!(clone(&["--to-namespace", "clone-a", "--storage-name", "s3"]), @r"
     exit 2
     err| error: a claim cannot be cloned onto itself; --to-namespace or --to-name names another one.
-    err| hint: `kubectl kubestash <command> --help` shows what it takes
+    err| hint: `kubectl kubestash clone pvc --help` shows what it takes
     ");
     let late = clone(&[
         "--to-namespace",

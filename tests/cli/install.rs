@@ -23,6 +23,15 @@ fn a_dry_run_prints_what_would_be_applied_and_asks_nobody() {
         "/nowhere",
     ]);
     assert_eq!(run.code, 0, "{}", run.err);
+    let json = world.run(&[
+        "install",
+        "--dry-run=client",
+        "-o",
+        "json",
+        "--kubeconfig",
+        "/nowhere",
+    ]);
+    world.valid("install", &json.out);
     let objects = kubestash::yaml::values(&run.out).unwrap();
     let names: Vec<String> = objects.iter().map(kubestash::output::format::name).collect();
     assert_eq!(

@@ -30,5 +30,6 @@ fn when_the_pods_are_gone_status_still_says_why() {
     exit 6
     err| error: BackupSession or RestoreSession nobody in namespace logs not found.
     err| hint: `kubectl kubestash backup list -n logs` lists the backups that ran
+    err| hint: `kubectl get restoresessions.core.kubestash.com -n logs` lists the restores
     ");
 }

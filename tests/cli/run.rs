@@ -376,7 +376,7 @@ fn show_describes_a_backup_and_its_snapshot() {
     shown!(world.run(&["snapshot", "show", "bc/nobody", "-n", "show"]), @r#"
     exit 2
     err| error: "bc/nobody": this command works on Snapshot.
-    err| hint: `kubectl kubestash <command> --help` shows what it takes
+    err| hint: `kubectl kubestash snapshot show --help` shows what it takes
     "#);
     shown!(world.run(&["snapshot", "show", "repo-b", "-n", "show", "--as", "nobody"]), @r#"
     exit 8

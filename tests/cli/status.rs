@@ -50,3 +50,45 @@ fn one_screen_says_what_needs_attention() {
     let lists = world.run(&["backup", "list", "-n", "status", "-o", "json"]);
     world.valid("backup-list", &lists.out);
 }
+
+#[test]
+fn what_nobody_backs_up_is_said() {
+    let world = world();
+    world.namespace("bare");
+    let claim = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "bare"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}})
+    };
+    for name in ["data", "files", "loose"] {
+        world.create(&claim(name));
+    }
+    let pod = |claim: &str| {
+        json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}],
+            "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": claim}}]}})
+    };
+    for (name, claim) in [("web", "files"), ("app", "data")] {
+        world.create(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "bare"},
+            "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": pod(claim)}}));
+    }
+    shown!(world.run(&["status", "-n", "bare"]), @r"
+    exit 0
+    out| In no backup
+    out| NAME                          VOLUMES
+    out| Deployment/app                data (2Gi)
+    out| Deployment/web                files (2Gi)
+    out| PersistentVolumeClaim/loose   loose (2Gi)
+    out|     kubectl kubestash create backup --target deployment/app -n bare
+    out|
+    out| Nothing is backed up: there is no BackupConfiguration. In no backup: 3.
+    ");
+    // The claim of `app` is the target of this one.
+    world.create(&configuration("bare", "sample"));
+    shown!(world.run(&["status", "-n", "bare", "-o", "jsonpath={.unprotected[*].name}"]), @r"
+    exit 0
+    out| web loose
+    ");
+    let json = world.run(&["status", "-n", "bare", "-o", "json"]);
+    let status = world.valid("status", &json.out).remove(0);
+    assert_eq!(status["summary"]["unprotected"], 2);
+    assert_eq!(status["unprotected"][0]["sizes"], json!(["2Gi"]));
+}

@@ -36,6 +36,10 @@ spec:
 ",
     );
     world.file("check/c.yaml", "a: [1\n");
+    let json = world.run(&["validate", "-f", "check", "--offline", "-o", "json"]);
+    let validation = world.valid("validate", &json.out).remove(0);
+    assert_eq!((json.code, &validation["valid"]), (3, &serde_json::json!(false)));
+    assert_eq!(validation["problems"][0]["severity"], "error");
     let run = world.run(&["validate", "-f", "check", "--offline"]);
     assert_eq!(run.code, 3, "{}", run.all());
     assert!(

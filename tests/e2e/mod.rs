@@ -1,7 +1,9 @@
 //! The journeys, end to end: the same scenarios in the sandbox and on any cluster. See `stage.rs` for how to choose.
 
 mod create;
+mod examples;
 mod faults;
+mod guides;
 mod hooks;
 mod inside;
 mod journeys;

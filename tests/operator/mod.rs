@@ -4,5 +4,6 @@ mod backup_storage;
 mod bucket;
 mod cluster;
 mod local;
+mod monitoring;
 mod repository;
 mod webhook;

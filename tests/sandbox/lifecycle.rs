@@ -57,7 +57,8 @@ impl Sandbox {
 
     fn status(&self) -> Value {
         let output = self.command(&["status", "-o", "json"]);
-        serde_json::from_slice(&output.stdout).unwrap()
+        let text = String::from_utf8(output.stdout).unwrap();
+        crate::documents("sandbox-status", &text).remove(0)
     }
 
     async fn client(&self) -> kube::Client {

@@ -1,12 +1,15 @@
 //! `backup`: run one now, list what ran, look at it, end it, run it again.
 
 pub mod cancel;
+mod conclude;
+mod following;
 mod ledger;
 pub mod list;
 pub mod now;
 pub mod retry;
 pub mod run;
 pub mod show;
+mod turn;
 
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};

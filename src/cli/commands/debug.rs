@@ -7,7 +7,7 @@ use crate::api::core::BackupSession;
 use crate::cli::commands::{logs, why};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::{names, select};
+use crate::cli::{objects, select};
 use crate::cluster::logs::Pods;
 use crate::cluster::{Kind, ListOptions, kinds};
 
@@ -38,9 +38,11 @@ enum DebugCommand {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct BackupArgs {
-    /// The BackupConfiguration: NAME or bc/NAME
-    #[arg(value_name = "BACKUPCONFIGURATION")]
-    configuration: String,
+    /// The BackupConfiguration: NAME, bc/NAME or bc NAME
+    #[arg(value_name = "BACKUPCONFIGURATION", required_unless_present = "filename", num_args = 1..=2)]
+    configuration: Vec<String>,
+    #[command(flatten)]
+    files: objects::Files,
     /// Only these sessions, separated by commas
     #[arg(long, visible_alias = "session", value_name = "NAME", value_delimiter = ',')]
     sessions: Vec<String>,
@@ -57,9 +59,11 @@ struct BackupArgs {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct RestoreArgs {
-    /// The RestoreSession: NAME or restoresession/NAME
-    #[arg(value_name = "RESTORESESSION")]
-    session: String,
+    /// The RestoreSession: NAME, restoresession/NAME or restoresession NAME
+    #[arg(value_name = "RESTORESESSION", required_unless_present = "filename", num_args = 1..=2)]
+    session: Vec<String>,
+    #[command(flatten)]
+    files: objects::Files,
 }
 
 /// Show the operator's pods and logs
@@ -79,9 +83,11 @@ struct OperatorArgs {}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct StorageArgs {
-    /// The BackupStorage: NAME or backupstorage/NAME
-    #[arg(value_name = "BACKUPSTORAGE")]
-    storage: String,
+    /// The BackupStorage: NAME, backupstorage/NAME or backupstorage NAME
+    #[arg(value_name = "BACKUPSTORAGE", required_unless_present = "filename", num_args = 1..=2)]
+    storage: Vec<String>,
+    #[command(flatten)]
+    files: objects::Files,
 }
 
 /// Shows it.
@@ -92,21 +98,25 @@ pub async fn run(args: &DebugArgs, context: &Context) -> Result<Exit, CliError> 
     match &args.command {
         DebugCommand::Backup(args) => backup(args, context).await,
         DebugCommand::Restore(args) => {
-            let name = names::parse(&args.session, &[&kinds::RESTORE_SESSION])?.name;
-            explain(context, &kinds::RESTORE_SESSION, name).await?;
-            said(context, &kinds::RESTORE_SESSION, name).await
+            let kind = &kinds::RESTORE_SESSION;
+            let name = objects::one(context, &args.session, &args.files.filename, &[kind])?.name;
+            explain(context, kind, &name).await?;
+            said(context, kind, &name).await
         }
         DebugCommand::Operator(_) => operator(context).await,
         DebugCommand::Storage(args) => {
-            let name = names::parse(&args.storage, &[&kinds::BACKUP_STORAGE])?.name;
-            explain(context, &kinds::BACKUP_STORAGE, name).await?;
+            let kind = &kinds::BACKUP_STORAGE;
+            let name = objects::one(context, &args.storage, &args.files.filename, &[kind])?.name;
+            explain(context, kind, &name).await?;
             Ok(Exit::Ok)
         }
     }
 }
 
 async fn backup(args: &BackupArgs, context: &Context) -> Result<Exit, CliError> {
-    let name = names::parse(&args.configuration, &[&kinds::BACKUP_CONFIGURATION])?.name;
+    let kind = &kinds::BACKUP_CONFIGURATION;
+    let name = objects::one(context, &args.configuration, &args.files.filename, &[kind])?.name;
+    let name = name.as_str();
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
     let configuration = select::configuration(cluster, namespace, name).await?;

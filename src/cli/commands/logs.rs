@@ -13,7 +13,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::events::{Events, SessionRef};
 use crate::cli::follow::{self, Outcome};
 use crate::cli::views::{BackupSession, RestoreSession};
-use crate::cli::{names, report, select};
+use crate::cli::{names, objects, report, select};
 use crate::cluster::logs::{Line, Pods};
 use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds, logs as cluster_logs};
 use crate::decide::backup::label;
@@ -30,8 +30,11 @@ use crate::output::ui::Progress;
 #[command(verbatim_doc_comment)]
 pub struct LogsArgs {
     /// The BackupSession or RestoreSession: NAME, KIND/NAME or KIND NAME; bc/NAME is the newest of a BackupConfiguration
-    #[arg(value_name = "SESSION", required = true, num_args = 1..=2)]
+    #[arg(value_name = "SESSION", required_unless_present = "filename", num_args = 1..=2)]
     session: Vec<String>,
+    /// Manifest that names it, - for standard input
+    #[arg(long, value_name = "FILE")]
+    filename: Vec<String>,
     /// Go on until it has ended
     #[arg(short, long)]
     follow: bool,
@@ -193,13 +196,13 @@ where
 /// # Errors
 /// When the session does not exist or its logs cannot be read.
 pub async fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
-    let typed = named(&args.session)?;
-    let known = [
+    let known: [&'static Kind; 3] = [
         &kinds::BACKUP_SESSION,
         &kinds::RESTORE_SESSION,
         &kinds::BACKUP_CONFIGURATION,
     ];
-    let named = names::parse(&typed, &known)?;
+    let typed = objects::one(context, &args.session, &args.filename, &known)?;
+    let named = typed.named();
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
     let newest;
@@ -223,6 +226,12 @@ pub async fn run(args: &LogsArgs, context: &Context) -> Result<Exit, CliError> {
         prefix: !args.no_prefix,
     };
     if args.follow {
+        context.if_interrupted(format!(
+            "{} goes on without you; `kubectl kubestash logs {}/{} -f -n {namespace}` follows it again.",
+            named.name,
+            kind.kind.to_lowercase(),
+            named.name
+        ));
         let outcome = if kind == &kinds::BACKUP_SESSION {
             let followed = follow::backup(cluster, namespace, named.name, Some(&progress));
             while_running(cluster, &target, sink, followed).await?
@@ -258,6 +267,7 @@ async fn drain(cluster: &Cluster, target: &Target, sink: Sink<'_, '_>) -> Result
 pub async fn print(context: &Context, kind: &'static Kind, name: &str) -> Result<Exit, CliError> {
     let args = LogsArgs {
         session: vec![format!("{}/{name}", kind.kind)],
+        filename: Vec::new(),
         follow: false,
         raw: false,
         no_prefix: false,
@@ -281,15 +291,6 @@ pub async fn print_pods(context: &Context, cluster: &Cluster, pods: Pods) -> Res
         ))?;
     }
     Ok(Exit::Ok)
-}
-
-/// `KIND NAME` as `KIND/NAME`.
-fn named(words: &[String]) -> Result<String, CliError> {
-    match words {
-        [one] => Ok(one.clone()),
-        [kind, name] if !kind.contains('/') && !name.contains('/') => Ok(format!("{kind}/{name}")),
-        _ => Err(CliError::usage("name one session: NAME, KIND/NAME or KIND NAME")),
-    }
 }
 
 /// The newest BackupSession of a configuration.
@@ -338,9 +339,20 @@ async fn find(
             named.name
         ),
     };
-    Err(CliError::from(Error::NotFound { what }).hint(format!(
+    let error = CliError::from(Error::NotFound { what });
+    let restores =
+        format!("`kubectl get restoresessions.core.kubestash.com -n {namespace}` lists the restores");
+    if named.kind == Some(&kinds::RESTORE_SESSION) {
+        return Err(error.hint(restores));
+    }
+    let error = error.hint(format!(
         "`kubectl kubestash backup list -n {namespace}` lists the backups that ran"
-    )))
+    ));
+    Err(if named.kind.is_none() {
+        error.hint(restores)
+    } else {
+        error
+    })
 }
 
 /// The namespace of what a session backs up or restores, where that says so; there its pods run.

@@ -7,7 +7,7 @@ mod down;
 #[cfg(target_os = "linux")]
 mod kubeconfig;
 #[cfg(target_os = "linux")]
-mod status;
+pub(in crate::cli) mod status;
 #[cfg(target_os = "linux")]
 mod up;
 

@@ -1,6 +1,7 @@
 //! `status`: one screen that answers "are my backups all right?". What needs attention comes last, where the eye ends.
 
 mod facts;
+mod unprotected;
 mod view;
 
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use self::facts::Facts;
+use self::unprotected::Holders;
 pub use self::view::StatusView;
 use self::view::{RunningView, SessionView, State, StorageView, SummaryView};
 use crate::cli::context::Context;
@@ -57,7 +59,8 @@ pub async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError>
     if args.watch {
         return watched(args, context, cluster, namespace).await;
     }
-    let facts = read(cluster, namespace).await?;
+    let holders = unprotected::read(cluster, namespace).await;
+    let facts = read(cluster, namespace, holders).await?;
     let now = context.now;
     if !args.output.is_table() {
         schemas::print(context, &args.output, &facts.view(namespace, now))?;
@@ -91,8 +94,15 @@ async fn watched(
     let mut touched = watch::touched(cluster, KINDS, namespace);
     let terminal = context.ui.data_is_watched() && args.output.is_table();
     let mut last = None;
+    let mut holders = unprotected::read(cluster, namespace).await;
+    let mut looked = tokio::time::Instant::now();
     loop {
-        let facts = read(cluster, namespace).await?;
+        // Workloads are many and change seldom: not with every screen.
+        if looked.elapsed() >= SCREENS.1 {
+            holders = unprotected::read(cluster, namespace).await;
+            looked = tokio::time::Instant::now();
+        }
+        let facts = read(cluster, namespace, holders.clone()).await?;
         let now = Timestamp::now();
         let view = facts.view(namespace, now);
         let value = schemas::value(&view)?;
@@ -115,7 +125,7 @@ async fn watched(
     }
 }
 
-async fn read(cluster: &Cluster, namespace: Option<&str>) -> Result<Facts, Error> {
+async fn read(cluster: &Cluster, namespace: Option<&str>, holders: Holders) -> Result<Facts, Error> {
     let options = ListOptions {
         namespace: namespace.map(ToOwned::to_owned),
         ..ListOptions::default()
@@ -127,12 +137,18 @@ async fn read(cluster: &Cluster, namespace: Option<&str>) -> Result<Facts, Error
         cluster.list(&kinds::RESTORE_SESSION, &options),
         cluster.list(&kinds::REPOSITORY, &options),
     )?;
+    let elsewhere = match namespace {
+        Some(namespace) if !holders.is_empty() => unprotected::elsewhere(cluster, namespace).await,
+        _ => Vec::new(),
+    };
     Ok(Facts {
         storages,
         configurations,
         backups,
         restores,
         repositories,
+        elsewhere,
+        holders,
     })
 }
 
@@ -189,6 +205,7 @@ fn screen(view: &StatusView, style: Style, format: &Format, now: Timestamp) -> S
         }
         text.push('\n');
     }
+    unprotected_block(&mut text, view, style, wide, all);
     text.push_str(&summary(&view.summary, !view.attention.is_empty(), style));
     text
 }
@@ -214,6 +231,10 @@ fn summary(summary: &SummaryView, attention: bool, style: Style) -> String {
         (summary.waiting, "waiting for the first backup"),
         (summary.paused, "paused"),
     ];
+    let bare = match summary.unprotected {
+        0 => String::new(),
+        count => format!(" In no backup: {count}."),
+    };
     let parts: Vec<String> = parts
         .iter()
         .filter(|(count, _)| *count > 0)
@@ -223,10 +244,59 @@ fn summary(summary: &SummaryView, attention: bool, style: Style) -> String {
         0 => "Nothing is backed up: there is no BackupConfiguration.".to_owned(),
         count => format!("{}: {}.", human::counted(count, "session"), parts.join(", ")),
     };
-    if attention || summary.sessions == 0 {
-        format!("{}\n", style.warn(&line))
+    if attention || summary.sessions == 0 || summary.unprotected > 0 {
+        format!("{}\n", style.warn(&format!("{line}{bare}")))
     } else {
         format!("{}\n", style.good(&format!("{line} Nothing needs attention.")))
+    }
+}
+
+/// How many things without a backup stand on the screen; `-o wide` and `-o json` have all of them.
+const BARE: usize = 10;
+
+/// What is in no backup, and how to change that.
+fn unprotected_block(text: &mut String, view: &StatusView, style: Style, wide: bool, all: bool) {
+    let limit = if wide { usize::MAX } else { BARE };
+    let rows: Vec<Vec<String>> = view
+        .unprotected
+        .iter()
+        .take(limit)
+        .map(|bare| {
+            let mut row = named(&bare.namespace, &format!("{}/{}", bare.kind, bare.name), all);
+            let claims: Vec<String> = bare
+                .claims
+                .iter()
+                .zip(&bare.sizes)
+                .map(|(claim, size)| match size.as_str() {
+                    "" => claim.clone(),
+                    size => format!("{claim} ({size})"),
+                })
+                .collect();
+            row.push(clipped(&claims.join(", ")));
+            row
+        })
+        .collect();
+    block(text, style, "In no backup", &["NAME", "VOLUMES"], &rows, all);
+    if let Some(first) = view.unprotected.first() {
+        // The block ends with an empty line, which belongs after what follows.
+        text.truncate(text.trim_end().len());
+        let more = view.unprotected.len().saturating_sub(limit);
+        if more > 0 {
+            text.push_str(&format!("\n… and {more} more: -o wide shows them"));
+        }
+        let command = format!(
+            "kubectl kubestash create backup --target {}/{} -n {}",
+            first.kind.to_lowercase(),
+            first.name,
+            first.namespace
+        );
+        text.push_str(&format!("\n    {}\n\n", style.code(&command)));
+    }
+    if !view.not_seen.is_empty() {
+        text.push_str(&format!(
+            "{}\n\n",
+            style.faint(&format!("Not looked at: {}.", view.not_seen.join("; ")))
+        ));
     }
 }
 

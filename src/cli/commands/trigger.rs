@@ -4,8 +4,7 @@ use crate::cli::commands::backup::now;
 use crate::cli::commands::backup::run::{self, RunArgs};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::names;
-use crate::cli::select;
+use crate::cli::{objects, select};
 use crate::cluster::kinds;
 
 /// Back up now (as `backup now`, for those who know KubeStash)
@@ -16,9 +15,11 @@ use crate::cluster::kinds;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct TriggerArgs {
-    /// The BackupConfiguration: NAME or bc/NAME
-    #[arg(value_name = "BACKUPCONFIGURATION")]
-    configuration: String,
+    /// The BackupConfiguration: NAME, bc/NAME or bc NAME
+    #[arg(value_name = "BACKUPCONFIGURATION", required_unless_present = "filename", num_args = 1..=2)]
+    configuration: Vec<String>,
+    #[command(flatten)]
+    files: objects::Files,
     /// Sessions to run, separated by commas; all by default
     #[arg(long, visible_alias = "session", value_name = "NAME", value_delimiter = ',')]
     sessions: Vec<String>,
@@ -32,9 +33,10 @@ pub struct TriggerArgs {
 /// As [`now::run`].
 pub async fn run(args: &TriggerArgs, context: &Context) -> Result<Exit, CliError> {
     let wanted = async {
-        let name = names::parse(&args.configuration, &[&kinds::BACKUP_CONFIGURATION])?.name;
+        let kind = &kinds::BACKUP_CONFIGURATION;
+        let name = objects::one(context, &args.configuration, &args.files.filename, &[kind])?.name;
         let namespace = context.namespace().await?;
-        let configuration = select::configuration(context.cluster().await?, namespace, name).await?;
+        let configuration = select::configuration(context.cluster().await?, namespace, &name).await?;
         now::wanted(vec![configuration], &args.sessions, true)
     };
     run::perform(context, &args.run, "kubectl kubestash trigger", wanted).await

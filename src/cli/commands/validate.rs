@@ -3,15 +3,18 @@
 
 pub(in crate::cli) mod files;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::files::{Found, Loaded};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::schemas::{self, View};
 use crate::cli::{manifests, strict};
 use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds};
 use crate::decide::admission::{Facts, admit};
-use crate::output::format::{Format, Shape};
+use crate::output::format::Format;
 use crate::output::human;
 use crate::output::table::printable;
 
@@ -39,6 +42,53 @@ pub struct ValidateArgs {
     /// Form of the output: table (one line each), json, yaml or jsonpath=…
     #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse, default_value = "table")]
     output: Format,
+}
+
+/// What is wrong with the files.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Validation {
+    /// Whether there is no mistake; warnings are none.
+    valid: bool,
+    /// How many objects of KubeStash's kinds were checked.
+    checked: usize,
+    /// The mistakes and warnings, in the order of the files.
+    problems: Vec<ProblemView>,
+}
+
+impl View for Validation {
+    const COMMAND: &'static str = "validate";
+    const KIND: &'static str = "Validation";
+}
+
+/// A mistake or a warning.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct ProblemView {
+    /// The file; - is standard input.
+    file: String,
+    /// The line, from 1.
+    line: usize,
+    /// The column, from 1.
+    column: usize,
+    /// The object, as Kind and name; empty where there is none.
+    object: String,
+    /// The field, such as `spec.sessions[0].name`; empty for the object as a whole.
+    path: String,
+    /// What is wrong, in a sentence.
+    message: String,
+    /// How bad it is.
+    severity: Severity,
+}
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    /// The cluster would refuse the object, or it could not work.
+    Error,
+    /// Worth a look.
+    Warning,
 }
 
 /// A mistake, or something worth a look.
@@ -86,11 +136,20 @@ impl Problem {
         ))
     }
 
-    fn value(&self) -> Value {
-        json!({
-            "file": self.file, "line": self.line, "column": self.column, "object": self.object, "path": self.path,
-            "message": self.message, "severity": if self.warning { "warning" } else { "error" },
-        })
+    fn view(&self) -> ProblemView {
+        ProblemView {
+            file: self.file.clone(),
+            line: self.line,
+            column: self.column,
+            object: self.object.clone(),
+            path: self.path.clone(),
+            message: self.message.clone(),
+            severity: if self.warning {
+                Severity::Warning
+            } else {
+                Severity::Error
+            },
+        }
     }
 }
 
@@ -272,9 +331,12 @@ fn report(
             context.ui.line(&problem.line())?;
         }
     } else {
-        let all: Vec<Value> = problems.iter().map(Problem::value).collect();
-        let result = json!({"valid": errors == 0, "checked": checked, "problems": all});
-        args.output.print(&context.ui, &Shape::One(result))?;
+        let validation = Validation {
+            valid: errors == 0,
+            checked,
+            problems: problems.iter().map(Problem::view).collect(),
+        };
+        schemas::print(context, &args.output, &validation)?;
     }
     let objects = human::counted(checked, "object");
     if errors > 0 {

@@ -10,8 +10,8 @@ use serde::Serialize;
 use self::fetch::Reader;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::names;
 use crate::cli::schemas::{self, View};
+use crate::cli::{names, objects};
 use crate::cluster::{Cluster, Error, Kind, kinds};
 use crate::decide::explain::chain::{About, Answer, Health};
 use crate::decide::explain::facts::Facts;
@@ -44,12 +44,15 @@ const KINDS: &[&Kind] = &[
 ///   kubectl kubestash why bc/sample-backup
 ///   kubectl kubestash why backupsession sample-backup-daily-1700000000 -n demo
 ///   kubectl kubestash why sample-backup -o jsonpath='{.cause}'
+///   kubectl kubestash why -f sample-backup.yaml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct WhyArgs {
     /// What to explain: NAME, KIND/NAME or KIND NAME, of any of KubeStash's kinds
-    #[arg(value_name = "OBJECT", required = true, num_args = 1..=2)]
+    #[arg(value_name = "OBJECT", required_unless_present = "filename", num_args = 1..=2)]
     object: Vec<String>,
+    #[command(flatten)]
+    files: objects::Files,
     /// Form of the output: table, json, yaml or jsonpath=…
     #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse, default_value = "table")]
     output: Format,
@@ -136,9 +139,10 @@ impl From<Health> for HealthView {
 /// # Errors
 /// When it does not exist or cannot be read.
 pub async fn run(args: &WhyArgs, context: &Context) -> Result<Exit, CliError> {
+    let typed = objects::one(context, &args.object, &args.files.filename, KINDS)?;
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
-    let (kind, name) = Box::pin(find(context, cluster, namespace, &typed(&args.object)?)).await?;
+    let (kind, name) = Box::pin(find(context, cluster, namespace, typed.named())).await?;
     if args.output.is_table() {
         explain(context, kind, &name).await?;
         return Ok(Exit::Ok);
@@ -170,23 +174,13 @@ fn not_seen(facts: &Facts) -> Vec<String> {
     said.collect()
 }
 
-/// `KIND NAME` as `KIND/NAME`.
-fn typed(words: &[String]) -> Result<String, CliError> {
-    match words {
-        [one] => Ok(one.clone()),
-        [kind, name] if !kind.contains('/') && !name.contains('/') => Ok(format!("{kind}/{name}")),
-        _ => Err(CliError::usage("name one object: NAME, KIND/NAME or KIND NAME")),
-    }
-}
-
 /// The kind and the name of what is meant.
 async fn find(
     context: &Context,
     cluster: &Cluster,
     namespace: &str,
-    typed: &str,
+    named: names::Named<'_>,
 ) -> Result<(&'static Kind, String), CliError> {
-    let named = names::parse(typed, KINDS)?;
     if let Some(kind) = named.kind {
         return Ok((kind, named.name.to_owned()));
     }

@@ -307,6 +307,27 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_errors_has_each_trouble_and_no_other() {
+        let page = include_str!("../../../docs/errors.md");
+        let page = page
+            .split("## What pods, restic and storages say")
+            .nth(1)
+            .unwrap_or_default();
+        let page = page.split("\n## ").next().unwrap_or_default().to_lowercase();
+        let headings: Vec<&str> = page.lines().filter_map(|l| l.strip_prefix("### ")).collect();
+        for heading in &headings {
+            assert!(
+                !fixes(heading, &place()).is_empty(),
+                "nothing is known about {heading:?}"
+            );
+        }
+        for (words, _) in REMEDIES {
+            let told = headings.iter().any(|h| words.iter().any(|w| h.contains(w)));
+            assert!(told, "docs/errors.md says nothing about {words:?}");
+        }
+    }
+
+    #[test]
     fn an_error_that_quotes_another_is_taken_for_what_it_is() {
         let text = "the certificate of the storage is not trusted (connection refused by policy)";
         assert!(fixes(text, &place())[0].contains("CA_CERT_DATA"));

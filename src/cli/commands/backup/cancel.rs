@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::views::BackupSession;
-use crate::cli::{follow, names, report, select};
+use crate::cli::{follow, names, objects, report, select};
 use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds};
 use crate::decide::cancel::ANNOTATION;
 use crate::output::format::{Format, Shape};
@@ -35,9 +35,12 @@ const SELF: Kind = Kind {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct CancelArgs {
-    /// What to end: BackupSessions (NAME), or all running ones of a BackupConfiguration (bc/NAME)
-    #[arg(value_name = "BACKUPSESSION", required = true)]
+    /// What to end: BackupSessions (NAME), or all running ones of a BackupConfiguration (bc/NAME or bc NAME); - reads
+    /// names or manifests from standard input
+    #[arg(value_name = "BACKUPSESSION", required_unless_present = "filename")]
     sessions: Vec<String>,
+    #[command(flatten)]
+    files: objects::Files,
     /// Why, for those who read the status later
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -57,11 +60,13 @@ pub struct CancelArgs {
 /// # Errors
 /// When one does not exist or has ended, or the operator does not react in time.
 pub async fn run(args: &CancelArgs, context: &Context) -> Result<Exit, CliError> {
+    let known: [&'static Kind; 2] = [&kinds::BACKUP_SESSION, &kinds::BACKUP_CONFIGURATION];
+    let typed = objects::several(context, &args.sessions, &args.files.filename, &known)?;
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
     let mut found: Vec<BackupSession> = Vec::new();
-    for typed in &args.sessions {
-        for session in running(cluster, namespace, typed).await? {
+    for typed in &typed {
+        for session in running(cluster, namespace, typed.named()).await? {
             if !found.iter().any(|f| f.metadata.name == session.metadata.name) {
                 found.push(session);
             }
@@ -83,6 +88,11 @@ pub async fn run(args: &CancelArgs, context: &Context) -> Result<Exit, CliError>
             )
             .await?;
     }
+    let names: Vec<&str> = found.iter().map(|s| s.metadata.name.as_str()).collect();
+    context.if_interrupted(format!(
+        "the operator still ends {}; `kubectl kubestash backup list -n {namespace}` shows when it has.",
+        names.join(", ")
+    ));
     let mut exit = Exit::Ok;
     let mut objects = Vec::new();
     let deadline = tokio::time::Instant::now() + args.timeout;
@@ -123,8 +133,11 @@ fn worse(one: Exit, other: Exit) -> Exit {
 }
 
 /// The sessions that are meant, none of which has ended.
-async fn running(cluster: &Cluster, namespace: &str, typed: &str) -> Result<Vec<BackupSession>, CliError> {
-    let named = names::parse(typed, &[&kinds::BACKUP_SESSION, &kinds::BACKUP_CONFIGURATION])?;
+async fn running(
+    cluster: &Cluster,
+    namespace: &str,
+    named: names::Named<'_>,
+) -> Result<Vec<BackupSession>, CliError> {
     if named.kind == Some(&kinds::BACKUP_CONFIGURATION) {
         let mut all: Vec<BackupSession> = cluster
             .list(&kinds::BACKUP_SESSION, &ListOptions::of(namespace))

@@ -1,11 +1,11 @@
 //! What a run has begun and how each part of it ended.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::run::took;
+use super::run::{Plan, took};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::Outcome;
 use crate::output::human;
@@ -39,6 +39,8 @@ pub(super) struct Entry {
     /// The BackupSession as it was created.
     pub(super) object: Value,
     pub(super) end: Option<End>,
+    /// How to create it, where it is not created yet: it waits for its turn.
+    pub(super) plan: Option<Arc<Plan>>,
     began: Instant,
     took: Option<Duration>,
 }
@@ -53,6 +55,7 @@ impl Entry {
             elsewhere: String::new(),
             object: Value::Null,
             end: None,
+            plan: None,
             began: Instant::now(),
             took: None,
         }
@@ -80,6 +83,15 @@ impl Ledger {
 
     pub(super) fn entries(&self) -> Vec<Entry> {
         self.lock().clone()
+    }
+
+    /// A BackupSession was created for an entry.
+    pub(super) fn began(&self, index: usize, object: Value) {
+        if let Some(entry) = self.lock().get_mut(index) {
+            let name = object.pointer("/metadata/name").and_then(Value::as_str);
+            entry.name = name.unwrap_or_default().to_owned();
+            entry.object = object;
+        }
     }
 
     /// Says how an entry ended.
@@ -129,6 +141,10 @@ fn case(entry: &Entry) -> Case {
             }
             ended(outcome)
         }
+        Some(End::TimedOut) if entry.name.is_empty() => junit::End::Error(
+            "it was not begun in time: another backup into its Repository runs".to_owned(),
+            String::new(),
+        ),
         Some(End::TimedOut) => junit::End::Error(
             format!("{} did not end in time, and goes on", entry.name),
             String::new(),
@@ -144,6 +160,9 @@ fn case(entry: &Entry) -> Case {
                 .join("\n"),
         ),
         Some(End::LeftOut(why)) => junit::End::Skipped(why.clone()),
+        None if entry.name.is_empty() => {
+            junit::End::Error("interrupted before it was begun".to_owned(), String::new())
+        }
         None => junit::End::Error(
             format!("interrupted while {} ran; it goes on", entry.name),
             String::new(),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::views::{self, BackupSession};
-use crate::cli::{names, report};
+use crate::cli::{objects, report};
 use crate::cluster::{ListOptions, kinds};
 use crate::output::format::{Format, Shape};
 use crate::output::table::Table;
@@ -19,9 +19,11 @@ use crate::output::table::Table;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct ListArgs {
-    /// Only of this BackupConfiguration: NAME or bc/NAME
-    #[arg(value_name = "BACKUPCONFIGURATION")]
-    configuration: Option<String>,
+    /// Only of this BackupConfiguration: NAME, bc/NAME or bc NAME
+    #[arg(value_name = "BACKUPCONFIGURATION", num_args = 1..=2)]
+    configuration: Vec<String>,
+    #[command(flatten)]
+    files: objects::Files,
     /// Only with these labels
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     selector: Option<String>,
@@ -38,10 +40,13 @@ pub struct ListArgs {
 /// # Errors
 /// When they cannot be read.
 pub async fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
-    let configuration = match &args.configuration {
-        Some(typed) => Some(names::parse(typed, &[&kinds::BACKUP_CONFIGURATION])?.name),
-        None => None,
+    let (words, files) = (&args.configuration, &args.files.filename);
+    let configuration = if words.is_empty() && files.is_empty() {
+        None
+    } else {
+        Some(objects::one(context, words, files, &[&kinds::BACKUP_CONFIGURATION])?.name)
     };
+    let configuration = configuration.as_deref();
     let cluster = context.cluster().await?;
     let namespace = context.namespaces().await?;
     let options = ListOptions {

@@ -7,8 +7,8 @@ use super::run::{self, RunArgs, Wanted};
 use crate::api::core::{BackupSession, BackupSessionPhase};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::{names, select};
-use crate::cluster::{Cluster, ListOptions, kinds};
+use crate::cli::{objects, select};
+use crate::cluster::{Cluster, Kind, ListOptions, kinds};
 use crate::decide::backup;
 
 /// Run again what failed or was skipped
@@ -22,9 +22,11 @@ use crate::decide::backup;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct RetryArgs {
-    /// What to run again: a BackupSession (NAME) or a BackupConfiguration (bc/NAME)
-    #[arg(value_name = "BACKUPSESSION")]
-    session: String,
+    /// What to run again: a BackupSession (NAME) or a BackupConfiguration (bc/NAME or bc NAME)
+    #[arg(value_name = "BACKUPSESSION", required_unless_present = "filename", num_args = 1..=2)]
+    session: Vec<String>,
+    #[command(flatten)]
+    files: objects::Files,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -35,16 +37,14 @@ pub struct RetryArgs {
 /// When it does not exist, has not failed, or cannot be run again.
 pub async fn run(args: &RetryArgs, context: &Context) -> Result<Exit, CliError> {
     let wanted = async {
-        let named = names::parse(
-            &args.session,
-            &[&kinds::BACKUP_SESSION, &kinds::BACKUP_CONFIGURATION],
-        )?;
+        let known: [&'static Kind; 2] = [&kinds::BACKUP_SESSION, &kinds::BACKUP_CONFIGURATION];
+        let named = objects::one(context, &args.session, &args.files.filename, &known)?;
         let namespace = context.namespace().await?;
         let cluster = context.cluster().await?;
         if named.kind == Some(&kinds::BACKUP_CONFIGURATION) {
-            of_configuration(cluster, namespace, named.name).await
+            of_configuration(cluster, namespace, &named.name).await
         } else {
-            of_session(context, cluster, namespace, named.name).await
+            of_session(context, cluster, namespace, &named.name).await
         }
     };
     run::perform(context, &args.run, "kubectl kubestash backup retry", wanted).await

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::{self, state};
-use crate::cli::names;
+use crate::cli::objects;
 use crate::cli::schemas::{self, View};
 use crate::cli::show::{ComponentView, ConditionView, Page, conditions};
 use crate::cli::views::{BackupSession, SnapshotDetail};
@@ -23,9 +23,11 @@ use crate::output::format::Format;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct ShowArgs {
-    /// The BackupSession: NAME or backupsession/NAME
-    #[arg(value_name = "BACKUPSESSION")]
-    session: String,
+    /// The BackupSession: NAME, backupsession/NAME or backupsession NAME
+    #[arg(value_name = "BACKUPSESSION", required_unless_present = "filename", num_args = 1..=2)]
+    session: Vec<String>,
+    #[command(flatten)]
+    files: objects::Files,
     /// Form of the output: table, json, yaml or jsonpath=…
     #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse, default_value = "table")]
     output: Format,
@@ -102,11 +104,16 @@ struct RetentionView {
 /// # Errors
 /// When it does not exist or cannot be read.
 pub async fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
-    let named = names::parse(&args.session, &[&kinds::BACKUP_SESSION])?;
+    let named = objects::one(
+        context,
+        &args.session,
+        &args.files.filename,
+        &[&kinds::BACKUP_SESSION],
+    )?;
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
     let session: BackupSession = cluster
-        .get(&kinds::BACKUP_SESSION, Some(namespace), named.name)
+        .get(&kinds::BACKUP_SESSION, Some(namespace), &named.name)
         .await
         .map_err(|e| {
             CliError::from(e).hint(format!(

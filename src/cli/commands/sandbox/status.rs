@@ -1,13 +1,61 @@
 //! `sandbox status`: whether it runs, and what it uses.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::StatusArgs;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::output::format::Shape;
+use crate::cli::schemas::{self, View};
 use crate::output::human;
 use crate::sandbox::lifecycle::state::{self, Dir, Running};
+
+/// Whether the sandbox runs, and what it uses.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli) struct SandboxStatus {
+    /// Whether it runs.
+    running: bool,
+    /// The directory with everything it keeps.
+    directory: String,
+    /// Its log.
+    log: String,
+    /// Its process; absent when it does not run, as all that follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    /// The memory of its process, without its pods, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
+    /// When it was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    /// The address of its API server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    /// The kubeconfig for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<String>,
+    /// What is in it; absent also when its API server does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<CountsView>,
+}
+
+impl View for SandboxStatus {
+    const COMMAND: &'static str = "sandbox-status";
+    const KIND: &'static str = "SandboxStatus";
+}
+
+/// How much is in the sandbox.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct CountsView {
+    /// Pods that run.
+    pods_running: usize,
+    /// All pods.
+    pods: usize,
+    /// PersistentVolumeClaims.
+    claims: usize,
+}
 
 /// Prints the status; nothing that runs is exit code 6.
 ///
@@ -26,9 +74,10 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
         None => None,
     };
     if !args.output.is_table() {
-        args.output.print(
-            &context.ui,
-            &Shape::One(value(&dir, running.as_ref(), counts.as_ref())),
+        schemas::print(
+            context,
+            &args.output,
+            &view(&dir, running.as_ref(), counts.as_ref()),
         )?;
         return Ok(exit);
     }
@@ -62,19 +111,24 @@ pub(super) async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, Cl
     Ok(exit)
 }
 
-fn value(dir: &Dir, running: Option<&Running>, counts: Option<&Result<state::Counts, String>>) -> Value {
-    let mut value = json!({"running": running.is_some(), "directory": dir.path(), "log": dir.log()});
-    if let (Some(running), Some(fields)) = (running, value.as_object_mut()) {
-        fields.extend([
-            ("pid".to_owned(), json!(running.pid)),
-            ("memoryBytes".to_owned(), json!(running.memory())),
-            ("since".to_owned(), json!(running.since)),
-            ("address".to_owned(), json!(running.address)),
-            ("kubeconfig".to_owned(), json!(running.kubeconfig)),
-        ]);
-        if let Some(Ok(counts)) = counts {
-            fields.insert("counts".to_owned(), json!(counts));
-        }
+fn view(
+    dir: &Dir,
+    running: Option<&Running>,
+    counts: Option<&Result<state::Counts, String>>,
+) -> SandboxStatus {
+    SandboxStatus {
+        running: running.is_some(),
+        directory: dir.path().display().to_string(),
+        log: dir.log().display().to_string(),
+        pid: running.map(|r| r.pid),
+        memory_bytes: running.and_then(Running::memory),
+        since: running.map(|r| r.since.to_string()),
+        address: running.map(|r| r.address.clone()),
+        kubeconfig: running.map(|r| r.kubeconfig.display().to_string()),
+        counts: counts.and_then(|c| c.as_ref().ok()).map(|c| CountsView {
+            pods_running: c.pods_running,
+            pods: c.pods,
+            claims: c.claims,
+        }),
     }
-    value
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::unprotected::Holders;
 use super::view::{
     AttentionView, RunView, RunningView, SessionView, State, StatusView, StorageView, SummaryView,
 };
@@ -30,12 +31,18 @@ pub(super) struct Facts {
     pub(super) backups: Vec<BackupSession>,
     pub(super) restores: Vec<RestoreSession>,
     pub(super) repositories: Vec<Repository>,
+    /// Those of other namespaces that name something of this one.
+    pub(super) elsewhere: Vec<BackupConfiguration>,
+    pub(super) holders: Holders,
 }
 
 impl Facts {
     /// Whether there is nothing at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.storages.is_empty() && self.configurations.is_empty() && self.restores.is_empty()
+        self.storages.is_empty()
+            && self.configurations.is_empty()
+            && self.restores.is_empty()
+            && self.holders.without(&self.elsewhere, None).is_empty()
     }
 
     /// Everything that the screen and `-o` show.
@@ -45,8 +52,16 @@ impl Facts {
             .iter()
             .flat_map(|c| c.spec.sessions.iter().map(move |s| self.session(c, s, now)))
             .collect();
+        let all: Vec<BackupConfiguration> = self
+            .configurations
+            .iter()
+            .chain(&self.elsewhere)
+            .cloned()
+            .collect();
+        let unprotected = self.holders.without(&all, namespace);
         let mut summary = SummaryView {
             sessions: configurations.len(),
+            unprotected: unprotected.len(),
             ..SummaryView::default()
         };
         for session in &configurations {
@@ -66,6 +81,8 @@ impl Facts {
             attention: self.attention(&configurations, now),
             configurations,
             running: self.running(),
+            unprotected,
+            not_seen: self.holders.not_seen.clone(),
         }
     }
 

@@ -23,6 +23,10 @@ pub struct StatusView {
     pub running: Vec<RunningView>,
     /// What somebody should look at, worst first.
     pub attention: Vec<AttentionView>,
+    /// What holds data and is in no BackupConfiguration: workloads with volumes, and claims that no workload uses.
+    pub unprotected: Vec<UnprotectedView>,
+    /// What could not be looked at, and why: kinds that you may not list.
+    pub not_seen: Vec<String>,
 }
 
 impl View for StatusView {
@@ -48,6 +52,25 @@ pub struct SummaryView {
     pub paused: usize,
     /// None has run yet, and none was due.
     pub waiting: usize,
+    /// Workloads and claims that no BackupConfiguration names; they have no session and are not among `sessions`.
+    pub unprotected: usize,
+}
+
+/// A workload or claim that nobody backs up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnprotectedView {
+    /// Deployment, StatefulSet, DaemonSet or PersistentVolumeClaim.
+    #[serde(rename = "kind")]
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its claims that are in no backup.
+    pub claims: Vec<String>,
+    /// The size that each of them asks for, such as `10Gi`, in the same order; empty when not known.
+    pub sizes: Vec<String>,
 }
 
 /// A BackupStorage.
