@@ -68,9 +68,11 @@ fn a_snapshot_is_compared_with_its_volume_as_it_is_now() {
         );
         pods.is_empty().then_some(())
     });
-    stage
-        .kubectl(&["delete", "pod", "data-pod", "-n", &scene.namespace, "--wait=true"])
-        .ok();
+    // Kubernetes keeps a claim as long as any pod names it, ended ones too.
+    for pods in [["delete", "pod", "data-pod"], ["delete", "job", "--all"]] {
+        let all = [&pods[..], &["-n", &scene.namespace, "--wait=true"]].concat();
+        stage.kubectl(&all).ok();
+    }
     stage
         .kubectl(&["delete", "pvc", "data", "-n", &scene.namespace, "--wait=true"])
         .ok();
