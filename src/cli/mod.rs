@@ -54,7 +54,18 @@ const GROUPS: &[(&str, &[&str])] = &[
 
 /// KubeStash's own commands, for hands and scripts that know them: named on the first screen, explained by their help.
 const FAMILIAR: &[&str] = &[
-    "clone", "convert", "copy", "debug", "download", "password", "pause", "resume", "trigger", "unlock",
+    "clone",
+    "convert",
+    "copy",
+    "debug",
+    "download",
+    "manifest-restore",
+    "manifest-view",
+    "password",
+    "pause",
+    "resume",
+    "trigger",
+    "unlock",
 ];
 
 /// The arguments of the plugin.
@@ -117,12 +128,32 @@ fn first_screen(definition: &clap::Command) -> String {
         .copied()
         .filter(|name| definition.find_subcommand(name).is_some())
         .collect();
-    screen.push_str(&format!("\nKubeStash's own commands: {}.\n", familiar.join(", ")));
+    screen.push_str(&wrapped(&format!(
+        "\nKubeStash's own commands: {}.\n",
+        familiar.join(", ")
+    )));
     screen.push_str(
         "Every command takes kubectl's flags (-n, -A, --context, --kubeconfig, --as, …) and -q, -v, --no-color.\n\
          `kubectl kubestash <COMMAND> --help` shows what a command takes, with examples.\n",
     );
     screen
+}
+
+/// Broken at spaces, so that a line fits a screen.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 100;
+    let mut lines = String::new();
+    let mut length = 0;
+    for word in text.split(' ') {
+        if length > 0 {
+            let fits = length + word.chars().count() < WIDTH;
+            lines.push(if fits { ' ' } else { '\n' });
+            length = if fits { length + 1 } else { 0 };
+        }
+        lines.push_str(word);
+        length += word.chars().count();
+    }
+    lines
 }
 
 /// Parses the command line, runs the command and returns its exit code.
@@ -136,10 +167,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     if !called.is_some_and(|name| name.starts_with("kubectl-")) {
         definition = definition.bin_name(called.unwrap_or("kubectl-kubestash").to_owned());
     }
-    let parsed = definition
-        .try_get_matches_from(args)
-        .and_then(|m| Ok((words(&m), Cli::from_arg_matches(&m)?)));
-    let (words, cli) = match parsed {
+    let (words, cli) = match parse(&mut definition, args) {
         Ok(parsed) => parsed,
         Err(error) => {
             // Help and version are data and end well; clap knows which stream each belongs to.
@@ -162,6 +190,33 @@ fn words(matches: &clap::ArgMatches) -> String {
         at = below;
     }
     words.join(" ")
+}
+
+/// Parses a command line. A command's own flag with the name of one of kubectl's (the `--user` of a key, as KubeStash has
+/// it) stands for itself alone; clap gives its value to both.
+fn parse(
+    definition: &mut clap::Command,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<(String, Cli), clap::Error> {
+    let matches = definition.try_get_matches_from_mut(args)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    if cli.flags.user.is_some() && has_own(definition, &matches, "user") {
+        cli.flags.user = None;
+    }
+    Ok((words(&matches), cli))
+}
+
+/// Whether the command that was called has an argument of its own of that name.
+fn has_own(definition: &clap::Command, matches: &clap::ArgMatches, id: &str) -> bool {
+    let (mut command, mut matches) = (definition, matches);
+    while let Some((name, deeper)) = matches.subcommand()
+        && let Some(next) = command.find_subcommand(name)
+    {
+        (command, matches) = (next, deeper);
+    }
+    command
+        .get_arguments()
+        .any(|arg| arg.get_id() == id && !arg.is_global_set())
 }
 
 fn code(exit: Exit) -> ExitCode {
@@ -228,6 +283,50 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         definition().debug_assert();
+    }
+
+    fn parsed(line: &[&str]) -> Cli {
+        let words = std::iter::once("kubectl-kubestash").chain(line.iter().copied());
+        parse(&mut definition(), words.map(OsString::from)).unwrap().1
+    }
+
+    #[test]
+    fn the_user_of_a_key_is_not_the_user_of_the_kubeconfig() {
+        for command in [&["repo", "key", "add"][..], &["password", "add"]] {
+            let line = [command, &["r", "--new-password-file", "f"]].concat();
+            assert_eq!(parsed(&line).flags.user, None, "{command:?} without --user");
+            let line = [&line[..], &["--user", "ann"]].concat();
+            assert_eq!(parsed(&line).flags.user, None, "{command:?}");
+        }
+        assert_eq!(
+            parsed(&["status", "--user", "ann"]).flags.user.as_deref(),
+            Some("ann")
+        );
+    }
+
+    #[test]
+    fn no_other_flag_hides_one_of_kubectls() {
+        fn walk(command: &clap::Command, path: &str, globals: &[String], hidden: &mut Vec<String>) {
+            for sub in command.get_subcommands() {
+                let path = format!("{path}{} ", sub.get_name());
+                let own = sub.get_arguments().filter(|a| !a.is_global_set());
+                hidden.extend(
+                    own.filter(|a| globals.contains(&a.get_id().to_string()))
+                        .map(|a| format!("{path}--{}", a.get_id())),
+                );
+                walk(sub, &path, globals, hidden);
+            }
+        }
+        let definition = definition();
+        let globals: Vec<String> = definition
+            .get_arguments()
+            .filter(|a| a.is_global_set())
+            .map(|a| a.get_id().to_string())
+            .collect();
+        let mut hidden = Vec::new();
+        walk(&definition, "", &globals, &mut hidden);
+        hidden.sort();
+        assert_eq!(hidden, ["password add --user", "repo key add --user"]);
     }
 
     #[test]

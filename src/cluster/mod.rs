@@ -5,6 +5,7 @@
 
 mod change;
 mod connect;
+pub mod dynamic;
 pub mod error;
 pub mod exec;
 pub mod flags;

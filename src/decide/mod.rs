@@ -12,6 +12,7 @@ pub mod explain;
 pub mod hooks;
 pub mod job;
 pub mod live;
+pub mod manifests;
 pub mod naming;
 pub mod phases;
 pub mod place;

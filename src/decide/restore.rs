@@ -4,6 +4,9 @@
 //! cannot be right: a Snapshot of another Repository, a component that is not there or does not fit the target, data that
 //! is not complete or not there at all.
 
+mod hold;
+mod parts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -28,8 +31,11 @@ use crate::api::{
     core::{ComponentRestoreStatus, RestoreDataSource, RestorePhase, RestoreSession},
     labels,
     shared::TypedObjectReference,
-    storage::{Component, ComponentPhase, Snapshot, SnapshotPhase},
+    storage::{Component, Snapshot, SnapshotPhase},
 };
+
+pub use self::hold::{finished, held_by_another, to_hold};
+pub use self::parts::{ALLOW_EMPTY, parts};
 
 /// Memory that a restore Job asks for: with less than 160 MiB restic was killed on a 4 GiB restore.
 const RESTORE_MEMORY: &str = "256Mi";
@@ -185,132 +191,6 @@ pub fn target(session: &RestoreSession, snapshot: &Snapshot) -> Option<TypedObje
         reference.namespace = moved;
     }
     Some(reference)
-}
-
-/// Matches the wanted components to tasks and places.
-///
-/// # Errors
-/// The first component that cannot be right.
-pub fn parts(
-    source: &RestoreDataSource,
-    snapshot: &Snapshot,
-    tasks: &[SessionTask],
-    target: &TypedObjectReference,
-) -> Result<Vec<Part>, String> {
-    let status = snapshot.status.clone().unwrap_or_default();
-    let name = snapshot.name_any();
-    let known: Vec<&str> = status.components.keys().map(String::as_str).collect();
-    for wanted in &source.components {
-        if !status.components.contains_key(wanted) {
-            return Err(format!(
-                "Snapshot \"{name}\" has no component \"{wanted}\"; it has: {}",
-                known.join(", ")
-            ));
-        }
-    }
-    same_kind(snapshot, tasks, target)?;
-    let mut parts = Vec::new();
-    for (component, stats) in &status.components {
-        let asked = source.components.is_empty() || source.components.contains(component);
-        if !asked {
-            continue;
-        }
-        let task = tasks
-            .iter()
-            .enumerate()
-            .find_map(|(index, task)| Some((index, task, Instance::of_component(component, task.base())?)));
-        let Some((index, task, instance)) = task else {
-            if source.components.is_empty() {
-                continue;
-            }
-            return Err(format!(
-                "no task of the session restores the component \"{component}\""
-            ));
-        };
-        place(target, task, component, &instance)?;
-        whole(&name, component, stats)?;
-        parts.push(Part {
-            component: component.clone(),
-            task: index,
-            instance,
-        });
-    }
-    if parts.is_empty() {
-        return Err(format!(
-            "Snapshot \"{name}\" has no component that the session's tasks restore; it has: {}",
-            known.join(", ")
-        ));
-    }
-    Ok(parts)
-}
-
-/// Data of one kind of application does not go into another: paths and owners differ. Into another application of the same
-/// kind it may, and where the session itself says in `targetVolumes` what is mounted where.
-fn same_kind(
-    snapshot: &Snapshot,
-    tasks: &[SessionTask],
-    target: &TypedObjectReference,
-) -> Result<(), String> {
-    const TOLD_APART: [&str; 4] = ["PersistentVolumeClaim", "Deployment", "StatefulSet", "DaemonSet"];
-    let Some(app) = &snapshot.spec.app_ref else {
-        return Ok(());
-    };
-    let known = |kind: &str| TOLD_APART.contains(&kind);
-    let told = tasks.iter().any(|task| task.reference.target_volumes.is_some());
-    if app.kind() == target.kind() || !known(app.kind()) || !known(target.kind()) || told {
-        return Ok(());
-    }
-    Err(format!(
-        "Snapshot \"{}\" is of another kind of application: it was taken of {}, the target is {}; restore it into a {}, or \
-         say in the task's targetVolumes where its data belongs",
-        snapshot.name_any(),
-        super::target::describe(app),
-        super::target::describe(target),
-        app.kind()
-    ))
-}
-
-/// Components of pods go to pods, components of nodes to nodes, whole ones to targets that are whole.
-fn place(
-    target: &TypedObjectReference,
-    task: &SessionTask,
-    component: &str,
-    instance: &Instance,
-) -> Result<(), String> {
-    let needs = match (target.kind(), task.task.singleton) {
-        ("StatefulSet", false) => "a component per pod (dump-pod-<ordinal>)",
-        ("DaemonSet", false) => "a component per node (dump-<node>)",
-        _ => "a single component (dump)",
-    };
-    let right = match (target.kind(), task.task.singleton) {
-        ("StatefulSet", false) => matches!(instance, Instance::Pod(_)),
-        ("DaemonSet", false) => matches!(instance, Instance::Node(_)),
-        _ => matches!(instance, Instance::Whole),
-    };
-    if right {
-        return Ok(());
-    }
-    Err(format!(
-        "component \"{component}\" is of another kind of application: {} needs {needs}",
-        super::target::describe(target)
-    ))
-}
-
-/// Only what succeeded and holds data is restored.
-fn whole(snapshot: &str, name: &str, component: &Component) -> Result<(), String> {
-    if component.phase != Some(ComponentPhase::Succeeded) {
-        return Err(format!(
-            "component \"{name}\" of Snapshot \"{snapshot}\" is not complete: its backup did not succeed"
-        ));
-    }
-    let sources = sources(component);
-    let empty = sources.iter().all(|source| source.size == Some(0));
-    if sources.is_empty() || empty {
-        return Err(format!(
-            "component \"{name}\" of Snapshot \"{snapshot}\" is empty: there is nothing to restore"
-        ));
-    }
-    Ok(())
 }
 
 /// The restic snapshots of a component.
@@ -511,67 +391,6 @@ pub fn offshoot(session: &RestoreSession) -> BTreeMap<String, String> {
         ),
     ]);
     all
-}
-
-/// True when the session has done its last step.
-#[must_use]
-pub fn finished(session: &RestoreSession) -> bool {
-    use crate::api::conditions::restore_session::METRICS_PUSHED;
-    let status = session.status.as_ref();
-    status.is_some_and(|status| super::conditions::has(&status.conditions, METRICS_PUSHED))
-}
-
-/// The BackupConfigurations that this session must hold while it works: those of its target that run, and those that
-/// another unfinished restore holds already.
-#[must_use]
-pub fn to_hold(
-    session: &RestoreSession,
-    target: &TypedObjectReference,
-    configurations: &[crate::api::core::BackupConfiguration],
-    others: &[RestoreSession],
-) -> Vec<TypedObjectReference> {
-    configurations
-        .iter()
-        .filter(|configuration| {
-            let own = configuration.namespace().unwrap_or_default();
-            let theirs = configuration.spec.target.as_ref();
-            theirs.is_some_and(|theirs| {
-                super::target::same(&super::target::reference(Some(theirs), &own), target)
-            })
-        })
-        .map(|configuration| (configuration, configuration_reference(configuration)))
-        .filter(|(configuration, reference)| {
-            !configuration.spec.paused || held_by_another(session, reference, others)
-        })
-        .map(|(_, reference)| reference)
-        .collect()
-}
-
-/// True when another unfinished restore holds the configuration, too.
-#[must_use]
-pub fn held_by_another(
-    session: &RestoreSession,
-    reference: &TypedObjectReference,
-    others: &[RestoreSession],
-) -> bool {
-    others.iter().any(|other| {
-        (other.name_any(), other.namespace()) != (session.name_any(), session.namespace())
-            && !finished(other)
-            && other.metadata.deletion_timestamp.is_none()
-            && other
-                .status
-                .as_ref()
-                .is_some_and(|status| status.paused_backups.contains(reference))
-    })
-}
-
-fn configuration_reference(configuration: &crate::api::core::BackupConfiguration) -> TypedObjectReference {
-    TypedObjectReference {
-        api_group: Some(crate::api::core::GROUP.to_owned()),
-        kind: Some("BackupConfiguration".to_owned()),
-        namespace: configuration.namespace(),
-        name: configuration.name_any(),
-    }
 }
 
 #[cfg(test)]

@@ -85,6 +85,27 @@ struct Request {
     cache: bool,
 }
 
+impl Request {
+    /// Patterns that match nothing are far more often a slip than a wish, and a restore of nothing is no success.
+    fn found(&self, matched: bool, component: &str) -> Result<(), Failure> {
+        let (which, patterns) = if self.include.is_empty() {
+            ("is left by exclude", &self.exclude)
+        } else {
+            ("matches include", &self.include)
+        };
+        if matched || patterns.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            JobCause::SourceMissing,
+            format!(
+                "nothing in component {component} of the Snapshot {which} {}, so nothing was restored; `kubectl kubestash snapshot ls` shows what there is",
+                patterns.join(", ")
+            ),
+        ))
+    }
+}
+
 fn read(plan: &RestorePlan, flags: &RestoreFlags) -> Result<Request, Failure> {
     let wrong = |message: String| Err(Failure::new(JobCause::Misconfigured, message));
     let request = Request {
@@ -146,9 +167,10 @@ async fn restore(
     let done = match writable {
         Ok(writable) => {
             let mut warnings = Vec::new();
+            let mut matched = false;
             let mut done = Ok(());
             for source in &plan.target.restic {
-                done = Box::pin(one_path(
+                let path = Box::pin(one_path(
                     job,
                     plan,
                     source,
@@ -159,11 +181,16 @@ async fn restore(
                     &mut warnings,
                 ))
                 .await;
-                if done.is_err() {
-                    break;
+                match path {
+                    Ok(any) => matched |= any,
+                    Err(failure) => {
+                        done = Err(failure);
+                        break;
+                    }
                 }
             }
-            done.map(|()| warnings)
+            done.and_then(|()| request.found(matched, &plan.source_component))
+                .map(|()| warnings)
         }
         Err(failure) => Err(failure),
     };
@@ -181,7 +208,7 @@ async fn one_path(
     no_lock: bool,
     feed: &Feed,
     warnings: &mut Vec<String>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     if source.size.unwrap_or(0) == 0 && !request.allow_empty {
         refuse_empty(source, opened).await?;
     }
@@ -205,7 +232,7 @@ async fn one_path(
     if let Some(warning) = errors.warning() {
         warnings.push(warning);
     }
-    Ok(())
+    Ok(summary.is_some_and(|s| s.total_files > 0 || s.files_restored > 0 || s.files_skipped > 0))
 }
 
 /// A snapshot without any file is restored only when told so: it is far more often a mistake than a wish.
@@ -371,6 +398,23 @@ mod tests {
             panic!()
         };
         assert_eq!(include, ["/data/x", "*.txt", "/sourcery"]);
+    }
+
+    #[test]
+    fn patterns_that_match_nothing_are_no_success() {
+        request(&[], &[]).found(false, "dump").unwrap();
+        request(&["/data/x"], &[]).found(true, "dump").unwrap();
+        let missed = request(&["/data/x", "*.y"], &[])
+            .found(false, "dump")
+            .unwrap_err();
+        assert_eq!(missed.cause, JobCause::SourceMissing);
+        assert!(
+            missed.message.contains("matches include /data/x, *.y"),
+            "{}",
+            missed.message
+        );
+        let left = request(&[], &["*"]).found(false, "dump").unwrap_err();
+        assert!(left.message.contains("is left by exclude *"), "{}", left.message);
     }
 
     #[test]

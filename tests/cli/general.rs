@@ -108,6 +108,8 @@ fn the_version_is_there_at_once() {
     exit 0
     out| kubectl kubestash   0.1.0
     out| operator            not installed
+    out| definitions         0.1.0 (all 14 as this program has them)
+    out| Kubernetes          1.32.0+sandbox
     ");
 }
 

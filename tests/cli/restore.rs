@@ -71,12 +71,22 @@ fn what_cannot_be_right_is_refused_before_anything_is_created() {
     shown!(world.run(&["restore", "sample", "-n", "restore-no", "--components", "dump-pod-7"]), @r"
     exit 6
     err| error: Repository repo has no Snapshot with dump-pod-7 that succeeded (of 3).
+    err| hint: the newest has: dump
     err| hint: `kubectl kubestash snapshot list --repo repo -n restore-no` lists them
     ");
     shown!(world.run(&["restore", "sample", "-n", "restore-no", "--target", "pvc/elsewhere"]), @r"
     exit 7
     err| error: PersistentVolumeClaim elsewhere in namespace restore-no not found.
     err| hint: create it first, or name another with --target KIND/NAME
+    ");
+    world.create(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "restore-no"},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "c", "image": "i"}]}}}}));
+    shown!(world.run(&["restore", "sample", "-n", "restore-no", "--to", "deployment/web"]), @r"
+    exit 7
+    err| error: Snapshot repo-new is of PersistentVolumeClaim data, and Deployment web is another kind of application: paths and owners differ.
+    err| hint: restore it into a PersistentVolumeClaim
+    err| hint: `kubectl kubestash snapshot download` fetches files, to be copied wherever they belong
     ");
     shown!(world.run(&["restore", "sample", "-n", "restore-no", "--repo", "other"]), @r"
     exit 6

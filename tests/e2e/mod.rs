@@ -7,6 +7,8 @@ mod guides;
 mod hooks;
 mod inside;
 mod journeys;
+mod repos;
+mod restoring;
 mod running;
 mod scene;
 mod stage;

@@ -4,7 +4,7 @@
 mod apply;
 pub mod backup;
 mod finish;
-mod prove;
+pub(in crate::cli::commands) mod prove;
 pub mod restore;
 pub mod retention;
 mod review;

@@ -1,6 +1,10 @@
 //! `debug`: all that helps to understand a failure, in one go: the chain of `why`, then what the pods said. KubeStash's
 //! command, without its need for kubectl, Docker or flags.
 
+mod storage;
+
+use std::time::Duration;
+
 use kube::ResourceExt;
 
 use crate::api::core::BackupSession;
@@ -10,6 +14,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::{objects, select};
 use crate::cluster::logs::Pods;
 use crate::cluster::{Kind, ListOptions, kinds};
+use crate::output::human;
 
 /// How the operator's objects are found.
 const OPERATOR: &str = "app.kubernetes.io/name=kubestash-operator";
@@ -75,11 +80,14 @@ struct RestoreArgs {
 #[command(verbatim_doc_comment)]
 struct OperatorArgs {}
 
-/// Explain a BackupStorage
+/// Explain a BackupStorage, and try it: list, write, read and delete a file in it
+///
+/// The try is a short Job in the cluster, in the namespace of the BackupStorage, with its credentials: what works there
+/// works for backups. It leaves nothing behind. Ends with 3 when a step fails.
 ///
 /// Examples:
 ///   kubectl kubestash debug backupstorage s3-storage
-///   kubectl kubestash debug backupstorage s3-storage -n demo
+///   kubectl kubestash debug backupstorage s3-storage -n demo --timeout 30s
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct StorageArgs {
@@ -88,6 +96,16 @@ struct StorageArgs {
     storage: Vec<String>,
     #[command(flatten)]
     files: objects::Files,
+    /// How long the try may take
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, default_value = "90s")]
+    timeout: Duration,
+}
+
+impl DebugArgs {
+    /// Whether an interruption is dealt with inside: a Job is removed first.
+    pub fn ends_by_itself(&self) -> bool {
+        matches!(self.command, DebugCommand::Storage(_))
+    }
 }
 
 /// Shows it.
@@ -108,7 +126,7 @@ pub async fn run(args: &DebugArgs, context: &Context) -> Result<Exit, CliError> 
             let kind = &kinds::BACKUP_STORAGE;
             let name = objects::one(context, &args.storage, &args.files.filename, &[kind])?.name;
             explain(context, kind, &name).await?;
-            Ok(Exit::Ok)
+            Box::pin(storage::try_it(context, &name, args.timeout)).await
         }
     }
 }

@@ -2,7 +2,9 @@
 //! warning, never the end: a developer without rights on the whole cluster gets the checks that are possible.
 
 mod checks;
+pub(in crate::cli) mod definitions;
 mod facts;
+pub(in crate::cli) mod image;
 
 use schemars::JsonSchema;
 use serde::Serialize;

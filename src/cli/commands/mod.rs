@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod familiar;
 pub mod install;
 pub mod logs;
+pub mod manifest;
 pub mod pause;
 pub mod repo;
 pub mod restore;
@@ -46,6 +47,10 @@ pub enum Command {
     Clone(clone::CloneArgs),
     Debug(debug::DebugArgs),
     Download(familiar::DownloadArgs),
+    #[command(name = "manifest-view")]
+    ManifestView(manifest::view::ViewArgs),
+    #[command(name = "manifest-restore")]
+    ManifestRestore(manifest::restore::RestoreArgs),
     Unlock(familiar::UnlockArgs),
     #[command(visible_alias = "pw")]
     Password(familiar::PasswordArgs),
@@ -70,9 +75,10 @@ impl Command {
         match self {
             Command::Sandbox(args) => args.ends_by_itself(),
             Command::Backup(args) => args.ends_by_itself(),
+            Command::Debug(args) => args.ends_by_itself(),
             Command::Trigger(_) | Command::Clone(_) => true,
             // Terminals are put in order and short-lived objects removed first.
-            Command::Create(_) => true,
+            Command::Create(_) | Command::Restore(_) => true,
             _ => false,
         }
     }
@@ -96,6 +102,8 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
         Command::Debug(args) => debug::run(args, context).await,
         Command::Repo(args) => repo::run(args, context).await,
         Command::Download(args) => familiar::download(args, context).await,
+        Command::ManifestView(args) => manifest::view::run(args, context).await,
+        Command::ManifestRestore(args) => manifest::restore::run(args, context).await,
         Command::Unlock(args) => familiar::unlock(args, context).await,
         Command::Password(args) => familiar::password(args, context).await,
         Command::Status(args) => status::run(args, context).await,

@@ -4,6 +4,7 @@
 mod plan;
 pub mod preview;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,7 +28,8 @@ use crate::output::human;
 ///   kubectl kubestash restore bc/sample-backup --snapshot s3-repo-sample-backup-daily-1700000000
 ///   kubectl kubestash restore snapshot/s3-repo-sample-backup-daily-1700000000 --target pvc/other --wait --logs
 ///   kubectl kubestash restore sample-backup --components dump-pod-0
-///   kubectl kubestash restore sample-backup --path config/app.yaml --plan
+///   kubectl kubestash restore sample-backup --path config/app.yaml --include '*.conf' --plan
+///   kubectl kubestash restore sample-backup --target pvc/copy --target-namespace apps --wait
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct RestoreArgs {
@@ -41,7 +43,7 @@ pub struct RestoreArgs {
     #[arg(long, visible_alias = "repository", value_name = "NAME")]
     repo: Option<String>,
     /// What to restore into: pvc/NAME, deployment/NAME, statefulset/NAME or daemonset/NAME
-    #[arg(long, value_name = "KIND/NAME")]
+    #[arg(long, visible_alias = "to", value_name = "KIND/NAME")]
     target: Option<String>,
     /// Namespace of the target, where it is another one
     #[arg(long, value_name = "NAMESPACE", requires = "target")]
@@ -58,7 +60,7 @@ pub struct RestoreArgs {
     /// Not what matches this pattern; may be repeated
     #[arg(long, value_name = "PATTERN", conflicts_with = "paths")]
     exclude: Vec<String>,
-    /// Only show what would be done: from when, how much, into what, who uses it; writes nothing
+    /// Only show what would be done: from when, how much, into what, what is free, who uses it; writes nothing
     #[arg(long)]
     plan: bool,
     /// Restore this Snapshot although something speaks against it: another application's, empty, or much smaller
@@ -89,16 +91,39 @@ pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError
     let Some(source) = &args.source else {
         return super::create::restore::without_source(context).await;
     };
+    let created = OnceLock::new();
+    tokio::select! {
+        ended = Box::pin(restore(args, context, source, &created)) => ended,
+        _ = tokio::signal::ctrl_c() => {
+            if let Some(name) = created.get() {
+                let namespace = context.namespace().await?;
+                context.ui.say(&format!(
+                    "RestoreSession {name} goes on; `kubectl kubestash logs restoresession/{name} -f -n {namespace}` follows it."
+                ));
+            }
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+/// Restores; what was created is in `made` as soon as it is.
+async fn restore(
+    args: &RestoreArgs,
+    context: &Context,
+    source: &str,
+    made: &OnceLock<String>,
+) -> Result<Exit, CliError> {
     let source = names::parse(source, &[&kinds::BACKUP_CONFIGURATION, &kinds::SNAPSHOT])?;
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
-    let plan = Plan::make(args, cluster, namespace, source).await?;
+    let mut plan = Plan::make(args, cluster, namespace, source).await?;
     let include = plan.included(args);
     let preview = Box::pin(preview::make(
         &plan,
         &args.components,
         &include,
         &args.exclude,
+        args.plan,
         context,
     ))
     .await?;
@@ -106,6 +131,10 @@ pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError
         return show(&preview, args, context);
     }
     preview.check(args.i_mean.as_deref())?;
+    if preview.empty() {
+        // Named with --i-mean, or it would not have come so far.
+        plan.allow_empty(cluster).await?;
+    }
     let object = plan.object(args, namespace, context.now);
     let created = cluster
         .create(&kinds::RESTORE_SESSION, Some(namespace), &object)
@@ -115,6 +144,7 @@ pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError
         .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned();
+    let _ = made.set(name.clone());
     context.ui.say(&plan.describe(context.now));
     if !args.wait && !args.logs {
         report::created(context, &args.output, vec![created])?;

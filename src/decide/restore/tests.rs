@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::addons::Task;
+use crate::api::storage::ComponentPhase;
 use crate::decide::{plan::tests::facts, target::tests as targets};
 
 fn source(value: serde_json::Value) -> RestoreDataSource {
@@ -138,6 +139,16 @@ fn what_cannot_be_right_is_refused() {
             .unwrap_err()
             .contains("is empty")
     );
+    for component in empty.status.as_mut().unwrap().components.values_mut() {
+        component.restic_stats = serde_json::from_value(
+            json!([{"id": "x", "uri": "", "summary": {"id": "x", "hostPath": "/source/data", "size": "0 B"}}]),
+        )
+        .unwrap();
+    }
+    assert!(check(json!({}), &empty, &stateful).is_err());
+    let mut meant = task();
+    meant.reference.params = serde_json::from_value(json!({"allowEmpty": "true"})).unwrap();
+    assert!(parts(&source(json!({})), &empty, &[meant], &stateful).is_ok());
     let mut partial = whole.clone();
     partial
         .status

@@ -19,6 +19,7 @@ use crate::api::labels;
 use crate::api::storage::BackupStorage;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::report::text;
 use crate::cluster::{Cluster, Error, kinds};
 use crate::decide::plan::SecretData;
 use crate::decide::storage_job::{Wanted, build, plan_backend};
@@ -33,15 +34,15 @@ const REMOVAL: Duration = Duration::from_secs(15);
 const GONE_AFTER: i32 = 30;
 
 /// What is to be proven.
-pub(super) struct Proof<'p> {
+pub(in crate::cli::commands) struct Proof<'p> {
     /// The BackupStorage, as it would be written.
-    pub(super) storage: &'p Value,
+    pub(in crate::cli::commands) storage: &'p Value,
     /// The Secret with the credentials: the new one, or the one that exists.
-    pub(super) secret: Option<Secret>,
+    pub(in crate::cli::commands) secret: Option<Secret>,
     /// The image; empty: the one that the operator runs.
-    pub(super) image: &'p str,
+    pub(in crate::cli::commands) image: &'p str,
     /// How long everything may take.
-    pub(super) limit: Duration,
+    pub(in crate::cli::commands) limit: Duration,
 }
 
 /// Proves it.
@@ -49,6 +50,19 @@ pub(super) struct Proof<'p> {
 /// # Errors
 /// Why the storage cannot be used, or why that could not be found out.
 pub(super) async fn prove(context: &Context, cluster: &Cluster, proof: &Proof<'_>) -> Result<(), CliError> {
+    let result = attempt(context, cluster, proof).await?;
+    tell(context, text(proof.storage, "/metadata/name"), &result)
+}
+
+/// Lists, writes, reads and deletes, in the cluster, and answers with how far it came.
+///
+/// # Errors
+/// Why that could not be found out.
+pub(in crate::cli::commands) async fn attempt(
+    context: &Context,
+    cluster: &Cluster,
+    proof: &Proof<'_>,
+) -> Result<JobResult, CliError> {
     let storage: BackupStorage = serde_json::from_value(proof.storage.clone())
         .map_err(|e| CliError::new(Exit::Error, "the BackupStorage cannot be read").cause(e.to_string()))?;
     let image = if proof.image.is_empty() {
@@ -77,8 +91,7 @@ pub(super) async fn prove(context: &Context, cluster: &Cluster, proof: &Proof<'_
             "{what} of the proof could not be removed; it goes by itself in a few minutes, or `kubectl delete job,secret {name} -n {namespace}` removes it"
         ));
     }
-    let result = outcome?;
-    tell(context, &storage.name_any(), &result)
+    outcome
 }
 
 fn interrupted() -> CliError {
@@ -279,6 +292,17 @@ async fn remove(jobs: &Api<Job>, secrets: &Api<Secret>, name: &str) -> Result<()
 
 /// Says what went well, and what did not.
 fn tell(context: &Context, name: &str, result: &JobResult) -> Result<(), CliError> {
+    context
+        .ui
+        .say(&format!("Proof of the storage: {}", marks(context, result)));
+    if result.outcome == JobOutcome::Succeeded {
+        return Ok(());
+    }
+    Err(failure(name, result))
+}
+
+/// The steps, each with how it went.
+fn marks(context: &Context, result: &JobResult) -> String {
     let style = context.ui.style();
     let broken = ProofStep::ALL
         .into_iter()
@@ -295,13 +319,7 @@ fn tell(context: &Context, name: &str, result: &JobResult) -> Result<(), CliErro
             }
         })
         .collect();
-    context
-        .ui
-        .say(&format!("Proof of the storage: {}", marks.join("  ")));
-    if result.outcome == JobOutcome::Succeeded {
-        return Ok(());
-    }
-    Err(failure(name, result))
+    marks.join("  ")
 }
 
 fn failure(name: &str, result: &JobResult) -> CliError {

@@ -1,19 +1,17 @@
 //! What the checks look at. Each thing is read by itself, and what cannot be read is a fact too.
 
-use futures::{StreamExt, future, stream};
+use futures::future;
 use serde_json::{Value, json};
 
+use super::definitions;
 use crate::cli::commands::install::ready;
 use crate::cli::error::CliError;
 use crate::cli::manifests::{self, Manifests};
 use crate::cli::report::text;
-use crate::cluster::{ApplyOptions, Cluster, Error, Kind, ListOptions, kinds};
+use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds};
 
 /// Something that was read, or why it could not be.
-pub(super) type Read<T> = Result<T, Error>;
-
-/// How many definitions are compared at a time: each is a request of up to half a megabyte.
-const AT_ONCE: usize = 4;
+pub(in crate::cli) type Read<T> = Result<T, Error>;
 
 /// A right that working with backups takes: what for, verb, group, resource and subresource.
 pub(super) const RIGHTS: &[(&str, &str, &str, &str, &str)] = &[
@@ -62,10 +60,6 @@ pub(super) struct Facts {
 /// # Errors
 /// When the cluster cannot be reached or does not know the user: there is nothing to check then.
 pub(super) async fn read(cluster: &Cluster, operator_namespace: Option<&str>) -> Result<Facts, CliError> {
-    let server = server(cluster).await;
-    if let Err(error @ (Error::Unreachable { .. } | Error::Unauthorized { .. })) = &server {
-        return Err(error.clone().into());
-    }
     let namespace = operator_namespace.unwrap_or(manifests::NAMESPACE);
     let shipped = Manifests::new(namespace, crate::IMAGE).map_err(|e| {
         CliError::new(
@@ -78,15 +72,31 @@ pub(super) async fn read(cluster: &Cluster, operator_namespace: Option<&str>) ->
     let everywhere = ListOptions::default();
     let operator = ListOptions::default().labelled("app.kubernetes.io/name=kubestash-operator");
     let jobs = ListOptions::default().labelled("app.kubernetes.io/managed-by=kubestash.com");
-    let (operators, operator_pods, job_pods, addons, functions, definitions) = tokio::join!(
+    // One pass: nothing waits for anything else.
+    let (
+        operators,
+        operator_pods,
+        job_pods,
+        addons,
+        functions,
+        server,
+        looked,
+        answers,
+        storages,
+        configurations,
+        sessions,
+        restores,
+        webhooks,
+        rights,
+    ) = tokio::join!(
         cluster.list(&kinds::DEPLOYMENT, &operator),
         cluster.list(&kinds::POD, &operator),
         cluster.list(&kinds::POD, &jobs),
         cluster.list(&kinds::ADDON, &everywhere),
         cluster.list(&kinds::FUNCTION, &everywhere),
-        definitions(cluster, &shipped),
-    );
-    let (storages, configurations, sessions, restores, webhooks, rights) = tokio::join!(
+        server(cluster),
+        definitions::look(cluster, &shipped),
+        ready::answers(cluster, cluster.namespace()),
         cluster.list(&kinds::BACKUP_STORAGE, &everywhere),
         cluster.list(&kinds::BACKUP_CONFIGURATION, &everywhere),
         cluster.list(&kinds::BACKUP_SESSION, &everywhere),
@@ -94,11 +104,18 @@ pub(super) async fn read(cluster: &Cluster, operator_namespace: Option<&str>) ->
         webhooks(cluster),
         rights(cluster),
     );
+    if let Err(error @ (Error::Unreachable { .. } | Error::Unauthorized { .. })) = &server {
+        return Err(error.clone().into());
+    }
+    let (definitions, differing) = match looked {
+        Ok(looked) => (Ok(looked.found), looked.differing),
+        Err(error) => (Err(error.clone()), Err(error)),
+    };
     Ok(Facts {
         namespace: cluster.namespace().to_owned(),
         server,
-        differing: differing(cluster, &shipped, &definitions).await,
-        answers: ready::answers(cluster, cluster.namespace()).await,
+        differing,
+        answers,
         definitions,
         wanted_definitions: shipped.definitions.iter().map(name).collect(),
         wanted_catalog: shipped
@@ -132,36 +149,6 @@ async fn server(cluster: &Cluster) -> Read<(u32, u32)> {
         digits.parse().unwrap_or(0)
     };
     Ok((number(&version.major), number(&version.minor)))
-}
-
-/// Our definitions among those of the cluster.
-async fn definitions(cluster: &Cluster, shipped: &Manifests) -> Read<Vec<Value>> {
-    let mut found = Vec::new();
-    for definition in &shipped.definitions {
-        let name = text(definition, "/metadata/name");
-        found.extend(cluster.find::<Value>(&kinds::CRD, None, name).await?);
-    }
-    Ok(found)
-}
-
-/// The definitions that applying this program's would change: found by letting the server apply them in a dry run.
-async fn differing(cluster: &Cluster, shipped: &Manifests, stored: &Read<Vec<Value>>) -> Read<Vec<String>> {
-    let stored = stored.as_ref().map_err(Clone::clone)?;
-    let results: Vec<Read<Option<String>>> = stream::iter(&shipped.definitions)
-        .map(|definition| async move {
-            let name = text(definition, "/metadata/name");
-            let Some(before) = stored.iter().find(|s| text(s, "/metadata/name") == name) else {
-                return Ok(None);
-            };
-            let dry = ApplyOptions { dry_run: true };
-            let after = cluster.apply(&kinds::CRD, None, name, definition, dry).await?;
-            Ok((before["spec"] != after["spec"]).then(|| name.to_owned()))
-        })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
-    let names: Read<Vec<Option<String>>> = results.into_iter().collect();
-    Ok(names?.into_iter().flatten().collect())
 }
 
 async fn webhooks(cluster: &Cluster) -> Read<Vec<Value>> {

@@ -1,20 +1,25 @@
 //! `restore --plan`: what a restore would do, and the guards against the wrong source. Only reads.
 
+mod guards;
+mod owners;
+mod room;
+mod text;
+
 use jiff::Timestamp;
 use kube::ResourceExt;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use self::room::VolumePlan;
 use super::plan::Plan;
-use crate::api::core::BackupConfiguration;
 use crate::api::storage::{Component, Snapshot, SnapshotPhase};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::pick;
 use crate::cli::schemas::View;
 use crate::cli::views::Reference;
-use crate::cluster::{Cluster, ListOptions, kinds};
+use crate::cluster::{Cluster, kinds};
 use crate::output::human;
 
 /// How many Snapshots before are looked at.
@@ -46,9 +51,14 @@ pub(in crate::cli) struct RestorePlan {
     include: Vec<String>,
     /// Not what matches these.
     exclude: Vec<String>,
-    /// Room of the target's volumes in bytes, where it is known; how much of it is free only a pod could tell.
+    /// Room of the target's volumes in bytes, where all are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     capacity: Option<u64>,
+    /// How much of it is free now, where all are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free: Option<u64>,
+    /// The target's volumes one by one.
+    volumes: Vec<VolumePlan>,
     /// Who manages the target: a controller, Helm, Argo CD, Flux.
     owners: Vec<String>,
     /// Pods that use the target's volume now.
@@ -98,22 +108,6 @@ fn bytes_in(snapshot: &Snapshot, components: &[String]) -> Option<u64> {
     (!sizes.is_empty()).then(|| sizes.iter().sum())
 }
 
-/// What speaks against restoring this Snapshot. `before` are earlier good Snapshots of the same session.
-fn size_guard(name: &str, bytes: Option<u64>, before: &[(String, u64)]) -> Option<String> {
-    let bytes = bytes?;
-    if bytes == 0 {
-        return Some(format!("Snapshot {name} is empty"));
-    }
-    let (largest, most) = before.iter().max_by_key(|(_, bytes)| *bytes)?;
-    (bytes.saturating_mul(2) < *most).then(|| {
-        format!(
-            "Snapshot {name} holds {}, less than half of the {} in {largest} before it",
-            human::bytes(bytes),
-            human::bytes(*most)
-        )
-    })
-}
-
 fn named(reference: &Reference, own: &str) -> String {
     let namespace = if reference.namespace.is_empty() {
         own
@@ -123,7 +117,7 @@ fn named(reference: &Reference, own: &str) -> String {
     format!("{} {namespace}/{}", reference.kind, reference.name)
 }
 
-/// Looks at everything that a restore would touch.
+/// Looks at everything that a restore would touch; how much room is free is asked only with `ask`.
 ///
 /// # Errors
 /// When the Snapshots cannot be listed.
@@ -132,6 +126,7 @@ pub(super) async fn make(
     components: &[String],
     include: &[String],
     exclude: &[String],
+    ask: bool,
     context: &Context,
 ) -> Result<RestorePlan, CliError> {
     let cluster = context.cluster().await?;
@@ -140,72 +135,37 @@ pub(super) async fn make(
     let all = pick::of_repository(cluster, namespace, &plan.snapshot.spec.repository).await?;
     let this = all.iter().find(|s| s.name_any() == name);
     let bytes = this.and_then(|s| bytes_in(s, components));
-    let mut guards = Vec::new();
-    if let Some(this) = this {
-        let before: Vec<(String, u64)> = all
-            .iter()
-            .rev()
-            .filter(|s| pick::time(s) < pick::time(this) && s.spec.session == this.spec.session)
-            .filter(|s| s.status.as_ref().and_then(|s| s.phase) == Some(SnapshotPhase::Succeeded))
-            .take(BEFORE)
-            .filter_map(|s| Some((s.name_any(), bytes_in(s, components)?)))
-            .collect();
-        guards.extend(size_guard(&name, bytes, &before));
-    }
+    let place = if plan.target.namespace.is_empty() {
+        namespace
+    } else {
+        &plan.target.namespace
+    };
     let source = named(&plan.snapshot.spec.app_ref, namespace);
     let target = named(&plan.target, namespace);
+    let mut guards = Vec::new();
+    if let Some(this) = this {
+        guards.extend(guards::size(&name, bytes, &before(&all, this, components)));
+    }
     if source != target
-        && let Some(protector) = protector(cluster, &plan.target, namespace).await
+        && let Some(protector) = guards::protector(cluster, &plan.target, place).await
     {
         guards.push(format!(
             "Snapshot {name} is of {source}, but {target} has backups of its own ({protector})"
         ));
     }
-    let object = target_object(cluster, &plan.target, namespace).await;
-    let used_by = users(cluster, &plan.target, namespace).await;
+    let object = target_object(cluster, &plan.target, place).await;
+    let owners = object.as_ref().map(owners::of).unwrap_or_default();
+    let volumes = room::volumes(cluster, &plan.target, place, object.as_ref(), ask).await;
+    let components = this.map(|s| component_plans(s, components)).unwrap_or_default();
     let mut warnings = Vec::new();
-    let owners = object.as_ref().map(owners).unwrap_or_default();
-    let gitops = owners
-        .iter()
-        .any(|o| o.starts_with("Argo") || o.starts_with("Flux"));
-    if gitops && plan.target.kind != kinds::CLAIM.kind {
-        warnings.push("a GitOps tool manages the target and may act while it is restored".to_owned());
-    }
-    if !used_by.is_empty() {
-        warnings.push(format!(
-            "{} the volume while it is restored; what they write at the same time may be lost or mixed",
-            match used_by.as_slice() {
-                [one] => format!("pod {one} uses"),
-                several => format!("{} pods use", several.len()),
-            }
-        ));
-    }
-    let capacity = object.as_ref().and_then(capacity);
-    if let (Some(capacity), Some(bytes)) = (capacity, bytes)
-        && bytes > capacity
-    {
-        warnings.push(format!(
-            "the data ({}) is larger than the volume ({})",
-            human::bytes(bytes),
-            human::bytes(capacity)
-        ));
-    }
-    let components = this
-        .and_then(|s| s.status.as_ref())
-        .map(|s| s.components.iter())
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| components.is_empty() || components.contains(*name))
-        .map(|(name, component)| ComponentPlan {
-            name: name.clone(),
-            paths: component
-                .restic_stats
-                .iter()
-                .filter_map(|s| s.summary.as_ref()?.host_path.clone())
-                .collect(),
-            bytes: bytes_of(component).unwrap_or(0),
-        })
-        .collect();
+    warnings.extend(owners::warning(&owners, &plan.target));
+    warnings.extend(users_warning(&volumes));
+    warnings.extend(room_warnings(&components, &volumes));
+    warnings.extend(guards::others(cluster, namespace, &plan.target, place).await);
+    let sum = |each: fn(&VolumePlan) -> Option<u64>| {
+        let known: Option<Vec<u64>> = volumes.iter().map(each).collect();
+        known.filter(|all| !all.is_empty()).map(|all| all.iter().sum())
+    };
     Ok(RestorePlan {
         snapshot: name,
         repository: plan.snapshot.spec.repository.clone(),
@@ -217,127 +177,113 @@ pub(super) async fn make(
         bytes: bytes.unwrap_or(0),
         include: include.to_vec(),
         exclude: exclude.to_vec(),
-        capacity,
+        capacity: sum(|v| v.capacity),
+        free: sum(|v| v.free),
         owners,
-        used_by,
+        used_by: users(&volumes),
+        volumes,
         overwrites: "files of the same path are replaced; files that are not in the Snapshot stay".to_owned(),
         warnings,
         guards,
     })
 }
 
-/// The BackupConfiguration that backs a target up; nothing where there is none or we may not know.
-async fn protector(cluster: &Cluster, target: &Reference, own: &str) -> Option<String> {
-    let place = if target.namespace.is_empty() {
-        own
-    } else {
-        &target.namespace
-    };
-    let all: Vec<BackupConfiguration> = cluster
-        .list(&kinds::BACKUP_CONFIGURATION, &ListOptions::of(place))
-        .await
-        .ok()?;
-    all.into_iter()
-        .find(|configuration| {
-            configuration.spec.target.as_ref().is_some_and(|t| {
-                t.kind.as_deref() == Some(target.kind.as_str())
-                    && t.name == target.name
-                    && t.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or(place) == place
-            })
-        })
-        .map(|configuration| format!("BackupConfiguration {}", configuration.name_any()))
+/// Earlier good Snapshots of the same session, with their bytes.
+fn before(all: &[Snapshot], this: &Snapshot, components: &[String]) -> Vec<(String, u64)> {
+    all.iter()
+        .rev()
+        .filter(|s| pick::time(s) < pick::time(this) && s.spec.session == this.spec.session)
+        .filter(|s| s.status.as_ref().and_then(|s| s.phase) == Some(SnapshotPhase::Succeeded))
+        .take(BEFORE)
+        .filter_map(|s| Some((s.name_any(), bytes_in(s, components)?)))
+        .collect()
 }
 
-async fn target_object(cluster: &Cluster, target: &Reference, own: &str) -> Option<Value> {
-    let place = if target.namespace.is_empty() {
-        own
-    } else {
-        &target.namespace
+fn component_plans(snapshot: &Snapshot, wanted: &[String]) -> Vec<ComponentPlan> {
+    let all = snapshot.status.as_ref().map(|s| s.components.iter());
+    all.into_iter()
+        .flatten()
+        .filter(|(name, _)| wanted.is_empty() || wanted.contains(*name))
+        .map(|(name, component)| ComponentPlan {
+            name: name.clone(),
+            paths: component
+                .restic_stats
+                .iter()
+                .filter_map(|s| s.summary.as_ref()?.host_path.clone())
+                .collect(),
+            bytes: bytes_of(component).unwrap_or(0),
+        })
+        .collect()
+}
+
+/// All pods that use one of the volumes, each once.
+fn users(volumes: &[VolumePlan]) -> Vec<String> {
+    let mut pods: Vec<String> = volumes.iter().flat_map(|v| v.used_by.iter().cloned()).collect();
+    pods.sort();
+    pods.dedup();
+    pods
+}
+
+fn users_warning(volumes: &[VolumePlan]) -> Option<String> {
+    let who = match users(volumes).as_slice() {
+        [] => return None,
+        [one] => format!("pod {one} uses"),
+        several => format!("{} pods use", several.len()),
     };
+    let what = if volumes.len() == 1 {
+        "the volume"
+    } else {
+        "the volumes"
+    };
+    Some(format!(
+        "{who} {what} while it is restored; what they write at the same time may be lost or mixed"
+    ))
+}
+
+/// What does not fit: into the one volume everything, else into the volume of an ordinal the component of that ordinal.
+fn room_warnings(components: &[ComponentPlan], volumes: &[VolumePlan]) -> Vec<String> {
+    let into = |volume: &VolumePlan| -> u64 {
+        if volumes.len() == 1 {
+            return components.iter().map(|c| c.bytes).sum();
+        }
+        let ordinal = volume.claim.rsplit('-').next().unwrap_or_default();
+        let mine = components
+            .iter()
+            .filter(|c| c.name.strip_prefix("dump-pod-") == Some(ordinal));
+        mine.map(|c| c.bytes).sum()
+    };
+    let mut warnings = Vec::new();
+    for volume in volumes {
+        let (bytes, claim) = (into(volume), &volume.claim);
+        let data = human::bytes(bytes);
+        match (volume.capacity, volume.free) {
+            (Some(capacity), _) if bytes > capacity => warnings.push(format!(
+                "the data ({data}) is larger than the volume {claim} ({})",
+                human::bytes(capacity)
+            )),
+            (_, Some(free)) if bytes > free => warnings.push(format!(
+                "the data ({data}) is more than what is free on the volume {claim} ({}); only files that are replaced take no further room",
+                human::bytes(free)
+            )),
+            _ => {}
+        }
+    }
+    warnings
+}
+
+async fn target_object(cluster: &Cluster, target: &Reference, place: &str) -> Option<Value> {
     let kind = kinds::ALL
         .iter()
         .find(|k| k.kind == target.kind && k.group == target.api_group)?;
     cluster.get(kind, Some(place), &target.name).await.ok()
 }
 
-fn capacity(object: &Value) -> Option<u64> {
-    let text = object.pointer("/status/capacity/storage")?.as_str()?;
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text.strip_prefix(digits)? {
-        "" => return digits.parse().ok(),
-        unit => unit,
-    };
-    human::parse_bytes(&format!("{digits} {unit}B"))
-}
-
-fn owners(object: &Value) -> Vec<String> {
-    let mut owners: Vec<String> = object
-        .pointer("/metadata/ownerReferences")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .map(|o| {
-            format!(
-                "{} {}",
-                o["kind"].as_str().unwrap_or_default(),
-                o["name"].as_str().unwrap_or_default()
-            )
-        })
-        .collect();
-    let label = |kind: &str, key: &str| {
-        object
-            .pointer(&format!("/metadata/{kind}"))
-            .and_then(|labels| labels.get(key))
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
-    for (name, kind, key) in [
-        ("Argo CD application", "labels", "argocd.argoproj.io/instance"),
-        (
-            "Argo CD application",
-            "annotations",
-            "argocd.argoproj.io/tracking-id",
-        ),
-        ("Flux Kustomization", "labels", "kustomize.toolkit.fluxcd.io/name"),
-        ("Flux HelmRelease", "labels", "helm.toolkit.fluxcd.io/name"),
-        ("Helm release", "annotations", "meta.helm.sh/release-name"),
-    ] {
-        if let Some(value) = label(kind, key) {
-            owners.push(format!("{name} {value}"));
-        }
-    }
-    owners
-}
-
-/// Pods that use a claim.
-async fn users(cluster: &Cluster, target: &Reference, own: &str) -> Vec<String> {
-    if target.kind != kinds::CLAIM.kind {
-        return Vec::new();
-    }
-    let place = if target.namespace.is_empty() {
-        own
-    } else {
-        &target.namespace
-    };
-    let pods: Vec<Value> = cluster
-        .list(&kinds::POD, &ListOptions::of(place))
-        .await
-        .unwrap_or_default();
-    let uses = |pod: &&Value| {
-        let live = !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-        let volumes = pod["spec"]["volumes"].as_array();
-        live && volumes
-            .into_iter()
-            .flatten()
-            .any(|v| v["persistentVolumeClaim"]["claimName"] == target.name.as_str())
-    };
-    pods.iter()
-        .filter(uses)
-        .filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned))
-        .collect()
-}
-
 impl RestorePlan {
+    /// Whether nothing at all was read when it was backed up.
+    pub(super) fn empty(&self) -> bool {
+        self.bytes == 0 && self.components.iter().any(|c| !c.paths.is_empty())
+    }
+
     /// Refuses what cannot be right, unless the Snapshot is named once more.
     ///
     /// # Errors
@@ -359,83 +305,51 @@ impl RestorePlan {
             .fold(error, |error, guard| error.cause(guard.clone()));
         Err(error.hint(format!("`--i-mean {}` restores it all the same", self.snapshot)))
     }
-
-    /// The plan for people.
-    pub(super) fn lines(&self, now: Timestamp) -> Vec<String> {
-        let taken = self
-            .taken
-            .map(|t| format!("{t:.0} ({} ago)", human::age(t, now)))
-            .unwrap_or_default();
-        let list = |items: &[String]| items.join(", ");
-        let mut lines = Vec::new();
-        let mut add = |name: &str, value: String| {
-            if !value.is_empty() {
-                lines.push(format!("{:<12} {value}", format!("{name}:")));
-            }
-        };
-        add(
-            "Snapshot",
-            format!("{} in Repository {}", self.snapshot, self.repository),
-        );
-        add("Taken", taken);
-        add("Of", self.source.clone());
-        add("Into", self.target.clone());
-        add("By", self.task.clone());
-        for component in &self.components {
-            add(
-                "Component",
-                format!(
-                    "{} ({}, {})",
-                    component.name,
-                    list(&component.paths),
-                    human::bytes(component.bytes)
-                ),
-            );
-        }
-        add("Data", human::bytes(self.bytes));
-        add("Only", list(&self.include));
-        add("Without", list(&self.exclude));
-        add("Volume", self.capacity.map(human::bytes).unwrap_or_default());
-        add("Managed by", list(&self.owners));
-        add("Used by", list(&self.used_by));
-        add("Overwrites", self.overwrites.clone());
-        for warning in &self.warnings {
-            add("Warning", warning.clone());
-        }
-        for guard in &self.guards {
-            add("Guard", guard.clone());
-        }
-        lines
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_empty_or_much_smaller_snapshot_is_guarded() {
-        let before = [("a".to_owned(), 1000), ("b".to_owned(), 400)];
-        assert_eq!(
-            size_guard("s", None, &before),
-            None,
-            "an unknown size says nothing"
-        );
-        assert!(size_guard("s", Some(0), &[]).unwrap().contains("empty"));
-        assert!(
-            size_guard("s", Some(499), &before)
-                .unwrap()
-                .contains("in a before it")
-        );
-        assert_eq!(size_guard("s", Some(500), &before), None);
-        assert_eq!(size_guard("s", Some(1), &[]), None);
+    fn component(name: &str, bytes: u64) -> ComponentPlan {
+        ComponentPlan {
+            name: name.to_owned(),
+            paths: Vec::new(),
+            bytes,
+        }
+    }
+
+    fn volume(claim: &str, capacity: u64, free: Option<u64>, pod: &str) -> VolumePlan {
+        VolumePlan {
+            claim: claim.to_owned(),
+            capacity: Some(capacity),
+            free,
+            free_by: String::new(),
+            used_by: vec![pod.to_owned()],
+        }
     }
 
     #[test]
-    fn quantities_and_owners_are_read() {
-        let claim = serde_json::json!({"status": {"capacity": {"storage": "1Gi"}},
-            "metadata": {"labels": {"argocd.argoproj.io/instance": "shop"}, "ownerReferences": [{"kind": "X", "name": "y"}]}});
-        assert_eq!(capacity(&claim), Some(1 << 30));
-        assert_eq!(owners(&claim), ["X y", "Argo CD application shop"]);
+    fn what_does_not_fit_is_said() {
+        let one =
+            |capacity, free| room_warnings(&[component("dump", 100)], &[volume("data", capacity, free, "p")]);
+        assert!(one(100, Some(100)).is_empty() && one(200, None).is_empty());
+        assert!(one(99, Some(500))[0].contains("larger than the volume data"));
+        assert!(one(200, Some(99))[0].contains("more than what is free"));
+        let several = [
+            volume("data-db-0", 500, Some(50), "db-0"),
+            volume("data-db-1", 500, Some(50), "db-1"),
+        ];
+        let warnings = room_warnings(
+            &[component("dump-pod-0", 40), component("dump-pod-1", 60)],
+            &several,
+        );
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("data-db-1"));
+        assert!(
+            users_warning(&several)
+                .unwrap()
+                .starts_with("2 pods use the volumes")
+        );
     }
 }

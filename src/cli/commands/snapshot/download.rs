@@ -14,6 +14,7 @@ mod place;
 mod tar;
 mod unit;
 mod unpack;
+pub(in crate::cli) mod whole;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

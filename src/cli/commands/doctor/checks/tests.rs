@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::super::facts::{RIGHTS, Read};
 use super::*;
 
 fn forbidden<T>() -> Read<T> {
