@@ -1,25 +1,20 @@
-//! Listings with true names. A snapshot never changes, so a pod that has listed one remembers the answer: the download
-//! that follows a look, and the next look, need not read it again.
+//! Listings with true names.
 
 use std::path::PathBuf;
 
-use ring::digest::{Context, SHA256};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, BufReader};
 
 use super::entry::Entry;
+use super::memory;
 use super::names::{LOST, Names};
 use super::op::Bytes;
-use super::perform::{Answer, hex};
+use super::perform::Answer;
 use super::process::{captured, finish, listen, start};
 use super::source::{Opened, Source, Trouble};
 use crate::api::config::job_result::JobCause;
 use crate::restic::look::Look;
 
-/// How many listings are remembered.
-const REMEMBERED: usize = 16;
-/// The largest that is, in bytes.
-const LARGEST: usize = 256 << 20;
 /// Lines are gathered, so that a hundred thousand of them are not a hundred thousand writes.
 const BLOCK: usize = 128 << 10;
 
@@ -36,14 +31,22 @@ impl<W: AsyncWrite + Unpin> Lines for Answer<'_, W> {
 
 /// Entries instead of lines.
 #[derive(Default)]
-struct Entries(Vec<Entry>);
+pub(super) struct Entries {
+    /// Depth first, each directory before what is in it.
+    pub(super) all: Vec<Entry>,
+    /// The line of the path itself.
+    pub(super) first: String,
+}
 
 impl Lines for Entries {
     async fn block(&mut self, block: &[u8]) -> Result<(), Trouble> {
         for line in block.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             let entry = serde_json::from_slice(line)
                 .map_err(|e| Trouble::new(JobCause::Other, format!("restic's listing: {e}")))?;
-            self.0.push(entry);
+            if self.all.is_empty() {
+                self.first = String::from_utf8_lossy(line).into_owned();
+            }
+            self.all.push(entry);
         }
         Ok(())
     }
@@ -67,7 +70,7 @@ pub(super) async fn entries(
     source: &Source,
     id: &str,
     path: &Bytes,
-) -> Result<Vec<Entry>, Trouble> {
+) -> Result<Entries, Trouble> {
     let asked = Asked {
         opened,
         source,
@@ -77,7 +80,11 @@ pub(super) async fn entries(
     };
     let mut all = Entries::default();
     list(&asked, &mut all).await?;
-    Ok(all.0)
+    if path.0 == b"/" {
+        // The root itself is not listed.
+        all.first = root();
+    }
+    Ok(all)
 }
 
 /// A listing, line by line, with true names; the entry of the path itself comes first.
@@ -119,7 +126,7 @@ pub(super) async fn list(asked: &Asked<'_>, to: &mut impl Lines) -> Result<(), T
             }
             if ended || block.len() >= BLOCK {
                 to.block(&block).await?;
-                if let Some(kept) = kept.as_mut().filter(|kept| kept.len() < LARGEST) {
+                if let Some(kept) = kept.as_mut().filter(|kept| kept.len() < memory::LARGEST) {
                     kept.extend_from_slice(&block);
                 }
                 block.clear();
@@ -133,26 +140,20 @@ pub(super) async fn list(asked: &Asked<'_>, to: &mut impl Lines) -> Result<(), T
     if !seen {
         return Err(missing(asked.path));
     }
-    if let (Some(place), Some(kept)) = (known, kept.filter(|kept| kept.len() < LARGEST)) {
-        // Without a memory the next listing only takes longer.
-        let _ = remember(&place, &kept).await;
+    if let (Some(place), Some(kept)) = (known, kept.filter(|kept| kept.len() < memory::LARGEST)) {
+        memory::remember(&place, &kept).await;
     }
     Ok(())
 }
 
 impl Asked<'_> {
-    /// Where this listing is remembered; only in a pod of our own, as names of files are nobody else's business.
+    /// Where this listing is remembered.
     fn memory(&self) -> Option<PathBuf> {
-        if !self.recursive || !self.source.remembers {
+        if !self.recursive {
             return None;
         }
-        let mut digest = Context::new(&SHA256);
-        for text in [self.opened.dir.as_bytes(), self.id.as_bytes(), &self.path.0] {
-            digest.update(&(text.len() as u64).to_be_bytes());
-            digest.update(text);
-        }
-        let name = hex(digest.finish().as_ref());
-        Some(self.source.scratch.join("listings").join(name))
+        let what = [self.opened.dir.as_bytes(), self.id.as_bytes(), &self.path.0];
+        memory::place(self.source, "listing", what)
     }
 }
 
@@ -173,26 +174,6 @@ async fn recall(file: &mut tokio::fs::File, to: &mut impl Lines) -> Result<(), T
     }
 }
 
-async fn remember(place: &std::path::Path, lines: &[u8]) -> std::io::Result<()> {
-    let Some(dir) = place.parent() else { return Ok(()) };
-    tokio::fs::create_dir_all(dir).await?;
-    let mut known = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        known.push((entry.metadata()?.modified()?, entry.path()));
-    }
-    known.sort();
-    let surplus = (known.len() + 1).saturating_sub(REMEMBERED);
-    for (_, old) in known.into_iter().take(surplus) {
-        tokio::fs::remove_file(old).await?;
-    }
-    let between = place.with_extension(std::process::id().to_string());
-    let mut file = tokio::fs::File::create(&between).await?;
-    file.write_all(lines).await?;
-    file.flush().await?;
-    tokio::fs::rename(between, place).await
-}
-
 fn is_entry(line: &[u8]) -> bool {
     line.trim_ascii_end().ends_with(br#""struct_type":"node"}"#)
         || contains(line, br#""message_type":"node""#)
@@ -209,14 +190,17 @@ fn missing(path: &Bytes) -> Trouble {
     )
 }
 
+fn root() -> String {
+    json!({"path": "/", "type": "dir"}).to_string()
+}
+
 /// The entry at a path itself, as a line of a listing.
 ///
 /// # Errors
 /// When it is not there, or restic fails.
 pub(super) async fn first_entry(opened: &Opened, id: &str, path: &Bytes) -> Result<String, Trouble> {
     if path.0 == b"/" {
-        // The root itself is not listed.
-        return Ok(json!({"path": "/", "type": "dir"}).to_string());
+        return Ok(root());
     }
     let look = Look::Ls {
         id: id.to_owned(),

@@ -14,6 +14,7 @@ pub mod entry;
 mod keys;
 mod listing;
 mod live;
+mod memory;
 pub mod names;
 pub mod op;
 pub mod pattern;

@@ -8,8 +8,9 @@ use super::archive::{self, Receiver, Sums, Tar, Wish};
 use super::entry::Entry;
 use super::keys;
 use super::listing::{self, Asked};
+use super::memory;
 use super::op::{Bytes, Control, Op, Request};
-use super::process::{dump, pass_on};
+use super::process::{dump, pass_on, pass_on_and_keep};
 use super::source::{Opened, Source, Trouble};
 use crate::api::config::job_result::JobCause;
 use crate::backend::join;
@@ -116,25 +117,14 @@ pub async fn perform(
         Op::Sums { id, path } => {
             let wish = Wish {
                 id,
-                path,
                 choice: &archive::Choice::default(),
                 resume: None,
             };
-            let plan = archive::plan(&opened, source, &wish).await?;
+            let listed = listing::entries(&opened, source, id, path).await?;
+            let plan = archive::plan(listed.all, &wish);
             archive::send(&opened, source, &wish, plan, &mut Sums::new(&mut answer)).await?;
         }
-        Op::Find {
-            ids,
-            patterns,
-            ignore_case,
-        } => {
-            let look = Look::Find {
-                ids: ids.clone(),
-                patterns: patterns.iter().map(Bytes::to_os).collect(),
-                ignore_case: *ignore_case,
-            };
-            pass_on(&look, &opened, &mut answer).await?;
-        }
+        Op::Find { .. } => found(&request.op, &opened, source, &mut answer).await?,
         Op::Diff { from, to } => {
             let look = Look::Diff {
                 from: from.clone(),
@@ -191,6 +181,37 @@ fn begin(say: &UnboundedSender<Control>, entry: String, resumed: bool, version: 
     });
 }
 
+/// What restic finds in these snapshots.
+async fn found<W: AsyncWrite + Unpin>(
+    op: &Op,
+    opened: &Opened,
+    source: &Source,
+    answer: &mut Answer<'_, W>,
+) -> Result<(), Trouble> {
+    let Op::Find {
+        ids,
+        patterns,
+        ignore_case,
+    } = op
+    else {
+        return Ok(());
+    };
+    let question = serde_json::to_vec(op).unwrap_or_default();
+    // What all snapshots hold changes with the next one; what these hold does not.
+    let place = memory::place(source, "find", [opened.dir.as_bytes(), &question]).filter(|_| !ids.is_empty());
+    if let Some(place) = &place
+        && let Ok(known) = tokio::fs::read(place).await
+    {
+        return answer.write(&known).await;
+    }
+    let look = Look::Find {
+        ids: ids.clone(),
+        patterns: patterns.iter().map(Bytes::to_os).collect(),
+        ignore_case: *ignore_case,
+    };
+    pass_on_and_keep(&look, opened, answer, place.as_deref()).await
+}
+
 /// A tar archive of a directory, or the bytes of a file.
 async fn archived<W: AsyncWrite + Unpin>(
     op: &Op,
@@ -209,23 +230,18 @@ async fn archived<W: AsyncWrite + Unpin>(
     else {
         return Ok(());
     };
-    let entry = listing::first_entry(opened, id, path).await?;
+    let listed = listing::entries(opened, source, id, path).await?;
     let ours = archive::version(choice);
     let resume = resume.as_ref().filter(|_| *version == ours);
-    if is_file(&entry) {
+    if is_file(&listed.first) {
         let skip = resume.and_then(|r| r.done).unwrap_or_default();
-        begin(answer.say, entry, skip > 0, ours);
+        begin(answer.say, listed.first, skip > 0, ours);
         dump(opened, source, id, path, skip, answer).await?;
         return Ok(());
     }
-    let wish = Wish {
-        id,
-        path,
-        choice,
-        resume,
-    };
-    let plan = archive::plan(opened, source, &wish).await?;
-    begin(answer.say, entry, plan.resumed, ours);
+    let wish = Wish { id, choice, resume };
+    let plan = archive::plan(listed.all, &wish);
+    begin(answer.say, listed.first, plan.resumed, ours);
     archive::send(opened, source, &wish, plan, &mut Tar::new(answer, &prefix.0)).await
 }
 

@@ -6,6 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader}
 use tokio::process::Child;
 
 use super::archive::Receiver;
+use super::memory;
 use super::op::Bytes;
 use super::perform::Answer;
 use super::source::{Opened, Source, Trouble};
@@ -24,6 +25,17 @@ pub(super) async fn pass_on<W: AsyncWrite + Unpin>(
     opened: &Opened,
     answer: &mut Answer<'_, W>,
 ) -> Result<(), Trouble> {
+    pass_on_and_keep(look, opened, answer, None).await
+}
+
+/// As [`pass_on`], and where the answer may be kept, it is for the next time.
+pub(super) async fn pass_on_and_keep<W: AsyncWrite + Unpin>(
+    look: &Look,
+    opened: &Opened,
+    answer: &mut Answer<'_, W>,
+    place: Option<&std::path::Path>,
+) -> Result<(), Trouble> {
+    let mut kept = Vec::new();
     let mut child = start(look.process(&opened.restic, false), look.name())?;
     let complaints = listen(&mut child, opened);
     if let Some(mut stdout) = child.stdout.take() {
@@ -33,10 +45,18 @@ pub(super) async fn pass_on<W: AsyncWrite + Unpin>(
             if read == 0 {
                 break;
             }
-            answer.write(buffer.get(..read).unwrap_or_default()).await?;
+            let data = buffer.get(..read).unwrap_or_default();
+            answer.write(data).await?;
+            if place.is_some() && kept.len() < memory::LARGEST {
+                kept.extend_from_slice(data);
+            }
         }
     }
-    finish(child, look.name(), complaints).await
+    finish(child, look.name(), complaints).await?;
+    if let Some(place) = place.filter(|_| kept.len() < memory::LARGEST) {
+        memory::remember(place, &kept).await;
+    }
+    Ok(())
 }
 
 /// All that restic prints, for small answers.

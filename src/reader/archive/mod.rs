@@ -21,7 +21,7 @@ use super::op::{Bytes, Resume};
 use super::perform::{Answer, hex};
 use super::process::dump;
 use super::source::{Opened, Source, Trouble};
-use super::{listing, tar};
+use super::tar;
 use crate::api::config::job_result::JobCause;
 
 pub(super) use super::pattern::Choice;
@@ -40,8 +40,6 @@ const WORTH: u64 = 64 << 10;
 pub(super) struct Wish<'a> {
     /// restic's snapshot id.
     pub(super) id: &'a str,
-    /// The directory.
-    pub(super) path: &'a Bytes,
     /// What of it.
     pub(super) choice: &'a Choice,
     /// Where an earlier answer broke off.
@@ -76,9 +74,8 @@ pub(super) struct Plan {
     pub(super) resumed: bool,
 }
 
-/// Finds out what there is to send.
-pub(super) async fn plan(opened: &Opened, source: &Source, wish: &Wish<'_>) -> Result<Plan, Trouble> {
-    let entries = listing::entries(opened, source, wish.id, wish.path).await?;
+/// Finds out what of a listing there is to send.
+pub(super) fn plan(entries: Vec<Entry>, wish: &Wish<'_>) -> Plan {
     let mut chosen = wish.choice.among(&entries);
     let (mut done, mut resumed) = (0, false);
     if let Some(resume) = wish.resume
@@ -94,12 +91,12 @@ pub(super) async fn plan(opened: &Opened, source: &Source, wish: &Wish<'_>) -> R
         };
         chosen.iter_mut().take(first).for_each(|yes| *yes = false);
     }
-    Ok(Plan {
+    Plan {
         entries,
         chosen,
         done,
         resumed,
-    })
+    }
 }
 
 /// Sends everything that is wanted.

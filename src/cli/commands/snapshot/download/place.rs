@@ -141,18 +141,32 @@ impl Place {
         let mut options = OpenOptions::new();
         options.write(true);
         if done == 0 {
-            remove_file(&part)?;
             options.create_new(true);
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         } else if !holds(&part, done) {
             return Err(refused(path, "what was downloaded of it before is gone"));
         }
-        let mut file = options.open(&part).map_err(|e| failed(&part, &e))?;
-        file.set_len(done)
-            .and_then(|()| file.seek(SeekFrom::Start(done)))
-            .map_err(|e| failed(&part, &e))?;
-        Ok(Part { file, part, place })
+        let opened = options.open(&part).or_else(|error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                fs::remove_file(&part)?;
+                return options.open(&part);
+            }
+            Err(error)
+        });
+        let mut file = opened.map_err(|e| failed(&part, &e))?;
+        if done > 0 {
+            file.set_len(done)
+                .and_then(|()| file.seek(SeekFrom::Start(done)))
+                .map_err(|e| failed(&part, &e))?;
+        }
+        Ok(Part {
+            file,
+            part,
+            place,
+            at: done,
+            hole: false,
+        })
     }
 
     /// Whether so many bytes of a file are there from an earlier attempt.
@@ -227,6 +241,10 @@ pub(super) struct Part {
     file: File,
     part: PathBuf,
     place: PathBuf,
+    /// How many bytes are there.
+    at: u64,
+    /// Whether it ends with a hole, which the file does not know of yet.
+    hole: bool,
 }
 
 impl Part {
@@ -240,6 +258,8 @@ impl Part {
         } else {
             self.file.write_all(data)
         };
+        self.at += data.len() as u64;
+        self.hole = zero;
         result.map_err(|e| failed(&self.part, &e))
     }
 
@@ -255,17 +275,20 @@ impl Part {
     }
 
     /// The file is whole: it goes to its place, with what the entry says about it.
-    pub(super) fn done(mut self, size: u64, entry: Option<&Entry>) -> Result<(), CliError> {
-        let at = self.file.stream_position().map_err(|e| failed(&self.part, &e))?;
+    pub(super) fn done(self, size: u64, entry: Option<&Entry>) -> Result<(), CliError> {
+        let at = self.at;
         if at != size {
             return Err(CliError::new(
                 Exit::Failed,
                 format!("{} has {at} bytes instead of {size}", self.place.display()),
             ));
         }
-        let done = self
-            .file
-            .set_len(size)
+        let long = if self.hole {
+            self.file.set_len(size)
+        } else {
+            Ok(())
+        };
+        let done = long
             .and_then(|()| entry.map_or(Ok(()), |entry| attributes(&self.part, entry)))
             .and_then(|()| fs::rename(&self.part, &self.place));
         done.map_err(|e| failed(&self.place, &e))
