@@ -97,7 +97,7 @@ pub async fn run(args: &DoctorArgs, context: &Context) -> Result<Exit, CliError>
     let cluster = context.cluster().await?;
     let progress = context.ui.progress();
     progress.tick("looking at the cluster");
-    let facts = facts::read(cluster, context.flags.namespace.as_deref()).await?;
+    let facts = Box::pin(facts::read(cluster, context.flags.namespace.as_deref())).await?;
     drop(progress);
     let checks = checks::all(&facts, context.now);
     let count = |state| checks.iter().filter(|c| c.state == state).count();

@@ -50,7 +50,7 @@ pub(in crate::cli::commands) struct Proof<'p> {
 /// # Errors
 /// Why the storage cannot be used, or why that could not be found out.
 pub(super) async fn prove(context: &Context, cluster: &Cluster, proof: &Proof<'_>) -> Result<(), CliError> {
-    let result = attempt(context, cluster, proof).await?;
+    let result = Box::pin(attempt(context, cluster, proof)).await?;
     tell(context, text(proof.storage, "/metadata/name"), &result)
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn try_it(context: &Context, name: &str, limit: Duration) -> Re
         image: "",
         limit,
     };
-    let result = prove::attempt(context, cluster, &proof)
+    let result = Box::pin(prove::attempt(context, cluster, &proof))
         .await
         .map_err(|mut error| {
             // Nothing is created here that the proof could be left out of.

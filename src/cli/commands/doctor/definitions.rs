@@ -21,6 +21,9 @@ pub(in crate::cli) struct Definitions {
     pub(in crate::cli) differing: Read<Vec<String>>,
 }
 
+/// A stored definition, and its name where it differs.
+type Compared = (Value, Read<Option<String>>);
+
 /// Reads and compares all of them.
 ///
 /// # Errors
@@ -38,7 +41,7 @@ pub(in crate::cli) async fn look(cluster: &Cluster, shipped: &Manifests) -> Read
         };
         Ok(Some((stored, differs.map(|yes| yes.then(|| name.to_owned())))))
     });
-    let all: Vec<Read<Option<(Value, Read<Option<String>>)>>> = future::join_all(each).await;
+    let all: Vec<Read<Option<Compared>>> = future::join_all(each).await;
     let mut found = Vec::new();
     let mut differing = Vec::new();
     for one in all {

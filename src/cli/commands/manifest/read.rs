@@ -31,6 +31,9 @@ pub(super) struct Manifest {
     pub(super) path: String,
 }
 
+/// A part, and the paths in it that are to be read.
+type Wanted = (Part, BTreeSet<Vec<u8>>);
+
 /// A Snapshot whose manifests are looked at.
 pub(super) struct Opened<'c> {
     pub(super) picked: Picked,
@@ -110,7 +113,7 @@ impl Opened<'_> {
         &self,
         wanted: &[Manifest],
     ) -> Result<Vec<(Manifest, Result<Value, String>)>, CliError> {
-        let mut parts: BTreeMap<(String, String), (Part, BTreeSet<Vec<u8>>)> = BTreeMap::new();
+        let mut parts: BTreeMap<(String, String), Wanted> = BTreeMap::new();
         for manifest in wanted {
             let part = &manifest.part;
             parts
