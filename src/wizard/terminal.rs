@@ -4,6 +4,7 @@
 //! answered. Escape goes back a step, Ctrl-C leaves; both also while text is typed, which is why lines are edited here
 //! and only lists are left to the library.
 
+use std::cell::RefCell;
 use std::io;
 
 use dialoguer::console::{Key, Term, measure_text_width, truncate_str};
@@ -20,6 +21,8 @@ const SEARCHED: usize = 10;
 pub struct Terminal {
     term: Term,
     style: Style,
+    /// The lines that each answer has left on the screen, with what was said after it: going back takes them away.
+    answered: RefCell<Vec<usize>>,
 }
 
 impl Terminal {
@@ -28,6 +31,7 @@ impl Terminal {
         Terminal {
             term: Term::stderr(),
             style,
+            answered: RefCell::new(Vec::new()),
         }
     }
 
@@ -83,14 +87,20 @@ impl Terminal {
         self.term
             .clear_last_lines(lines)
             .and_then(|()| self.term.write_line(&line))
-            .map_err(|e| failed(&e))
+            .map_err(|e| failed(&e))?;
+        self.answered.borrow_mut().push(1);
+        Ok(())
     }
 
-    /// Removes an open question that was left without an answer.
+    /// Removes an open question that was left without an answer, and the answer before it when that is asked again.
     fn leave(&self, lines: usize, halt: Halt) -> Halt {
         // The terminal may be gone; then there is nothing to tidy.
         let _ = self.term.show_cursor();
-        let _ = self.term.clear_last_lines(lines);
+        let before = match halt {
+            Halt::Back => self.answered.borrow_mut().pop().unwrap_or(0),
+            _ => 0,
+        };
+        let _ = self.term.clear_last_lines(lines + before);
         halt
     }
 
@@ -364,7 +374,8 @@ impl Prompter for Terminal {
                 }
                 Err(wrong) => {
                     for line in wrap(&wrong, self.width() - 4) {
-                        self.say(&format!("  {}", self.style.bad(&line)));
+                        let line = format!("  {}", self.style.bad(&line));
+                        self.term.write_line(&line).map_err(|e| failed(&e))?;
                         lines += 1;
                     }
                 }
@@ -392,6 +403,11 @@ impl Prompter for Terminal {
     fn say(&mut self, text: &str) {
         // Nobody is left to tell when the terminal is gone; the next question finds out.
         let _ = self.term.write_line(text);
+        let columns = usize::from(self.term.size().1).max(1);
+        let rows = |line: &str| measure_text_width(line).div_ceil(columns).max(1);
+        if let Some(last) = self.answered.borrow_mut().last_mut() {
+            *last += text.split('\n').map(rows).sum::<usize>();
+        }
     }
 }
 

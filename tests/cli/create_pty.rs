@@ -57,6 +57,63 @@ impl Person {
     }
 }
 
+/// What stands on the screen after all that was written: lines, as far as cursor movements and erasing make them.
+fn screen(written: &str) -> Vec<String> {
+    let mut lines: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0, 0);
+    let mut rest = written.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\r' => column = 0,
+            '\n' => {
+                row += 1;
+                if row == lines.len() {
+                    lines.push(Vec::new());
+                }
+            }
+            '\u{1b}' if rest.peek() == Some(&'[') => {
+                rest.next();
+                let mut number = String::new();
+                let end = loop {
+                    match rest.next() {
+                        Some(c) if c.is_ascii_alphabetic() => break c,
+                        Some(c) => number.push(c),
+                        None => return Vec::new(),
+                    }
+                };
+                let count = number.parse().unwrap_or(1);
+                match end {
+                    'A' => row = row.saturating_sub(count),
+                    'B' => {
+                        row += count;
+                        while lines.len() <= row {
+                            lines.push(Vec::new());
+                        }
+                    }
+                    'C' => column += count,
+                    'D' => column = column.saturating_sub(count),
+                    'K' if number == "2" => lines[row].clear(),
+                    'K' => lines[row].truncate(column),
+                    _ => {}
+                }
+            }
+            c if c.is_control() => {}
+            c => {
+                let line = &mut lines[row];
+                while line.len() <= column {
+                    line.push(' ');
+                }
+                line[column] = c;
+                column += 1;
+            }
+        }
+    }
+    lines
+        .into_iter()
+        .map(|l| l.into_iter().collect::<String>().trim_end().to_owned())
+        .collect()
+}
+
 #[test]
 fn a_policy_is_made_with_a_few_keys() {
     let world = world();
@@ -136,6 +193,14 @@ fn escape_goes_back_and_interrupting_changes_nothing() {
     assert_eq!(code, 130, "{seen}");
     assert!(seen.contains("Nothing was changed."), "{seen}");
     assert!(seen.contains("RESTIC_PASSWORD: (not shown)"), "{seen}");
+    // The answer that was taken back is not on the screen any more.
+    let screen = screen(&seen);
+    let answers: Vec<&String> = screen
+        .iter()
+        .filter(|l| l.starts_with("✓ What shall be backed up"))
+        .collect();
+    assert_eq!(answers.len(), 1, "{screen:#?}");
+    assert!(answers[0].contains("pvc/data"), "{screen:#?}");
     assert!(!world.exists(
         &kubestash::cluster::kinds::BACKUP_CONFIGURATION,
         "pty-backup",
