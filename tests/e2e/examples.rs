@@ -186,12 +186,13 @@ fn examples() -> Vec<String> {
         for sub in command.get_subcommands().filter(|c| !c.is_hide_set()) {
             let help = sub.get_long_about().map(ToString::to_string).unwrap_or_default();
             let (_, examples) = help.split_once("Examples:").unwrap_or_default();
+            // A long one goes over several lines, as in a shell.
+            let examples = examples.replace("\\\n", " ");
             all.extend(
                 examples
                     .lines()
-                    .map(str::trim)
-                    .filter(|line| line.contains("kubectl kubestash "))
-                    .map(ToOwned::to_owned),
+                    .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+                    .filter(|line| line.contains("kubectl kubestash ")),
             );
             walk(sub, all);
         }
