@@ -56,6 +56,19 @@ fn the_newest_snapshot_that_succeeded_goes_back_to_its_target() {
 }
 
 #[test]
+fn restores_of_the_same_second_have_names_of_their_own() {
+    let world = prepared("restore-same");
+    let all: std::collections::BTreeSet<String> = (0..6)
+        .map(|_| {
+            let run = world.run(&["restore", "sample", "-n", "restore-same", "-o", "name", "-q"]);
+            assert_eq!(run.code, 0, "{}", run.err);
+            run.out
+        })
+        .collect();
+    assert_eq!(all.len(), 6, "{all:?}");
+}
+
+#[test]
 fn what_cannot_be_right_is_refused_before_anything_is_created() {
     let world = prepared("restore-no");
     shown!(world.run(&["restore", "nothing", "-n", "restore-no"]), @r"

@@ -27,8 +27,8 @@ const ENDS_WITH: &[(&str, &[i32], &str)] = &[
     ("create storage", &[2], "nobody is there to answer its questions"),
     (
         "restore snapshot/s3-repo-sample-backup-daily-1700000000 --target pvc/other",
-        &[3],
-        "the Snapshot is of a StatefulSet here, whose data does not go into a claim unasked",
+        &[7],
+        "the Snapshot is of a StatefulSet here, whose data does not go into a claim",
     ),
     (
         "snapshot diff s3-repo-sample-backup-daily-1700000000 bc/",
@@ -110,6 +110,10 @@ const NOT_RUN: &[(&str, &str)] = &[
         "the components of a StatefulSet are called dump-pod-0",
     ),
     ("snapshot delete", "the other examples look at it"),
+    (
+        "manifest-",
+        "no manifests are backed up on the stage; tests/e2e/repos.rs shows and restores some",
+    ),
     (
         "doctor",
         "it judges the whole cluster, and other tests break some of it on purpose",

@@ -7,6 +7,7 @@ pub mod preview;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use self::plan::Plan;
@@ -14,9 +15,12 @@ use crate::cli::commands::logs::{self, Sink};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::{follow, names, report, schemas};
-use crate::cluster::kinds;
+use crate::cluster::{Cluster, Error, kinds};
 use crate::output::format::Format;
 use crate::output::human;
+
+/// So many names, a second apart, are tried before one that is taken is an error.
+const NAMES: i64 = 10;
 
 /// Restore from a Snapshot, the latest by default
 ///
@@ -106,6 +110,32 @@ pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError
     }
 }
 
+/// Creates the RestoreSession; when the name that it is given is taken (another of the same second), under the next one.
+async fn create(
+    args: &RestoreArgs,
+    cluster: &Cluster,
+    plan: &Plan,
+    namespace: &str,
+    now: Timestamp,
+) -> Result<Value, CliError> {
+    let mut at = now;
+    loop {
+        let object = plan.object(args, namespace, at);
+        let made = cluster
+            .create(&kinds::RESTORE_SESSION, Some(namespace), &object)
+            .await;
+        let next = at.saturating_add(SignedDuration::from_secs(1)).unwrap_or(at);
+        match made {
+            Err(Error::Exists { .. })
+                if args.name.is_none() && next.duration_since(now) < SignedDuration::from_secs(NAMES) =>
+            {
+                at = next;
+            }
+            made => return Ok(made?),
+        }
+    }
+}
+
 /// Restores; what was created is in `made` as soon as it is.
 async fn restore(
     args: &RestoreArgs,
@@ -135,10 +165,7 @@ async fn restore(
         // Named with --i-mean, or it would not have come so far.
         plan.allow_empty(cluster).await?;
     }
-    let object = plan.object(args, namespace, context.now);
-    let created = cluster
-        .create(&kinds::RESTORE_SESSION, Some(namespace), &object)
-        .await?;
+    let created = create(args, cluster, &plan, namespace, context.now).await?;
     let name = created
         .pointer("/metadata/name")
         .and_then(Value::as_str)
