@@ -97,7 +97,7 @@ pub struct Options {
     #[arg(long, env = "KUBESTASH_WEBHOOKS", default_value_t = true, action = clap::ArgAction::Set)]
     pub webhooks: bool,
     /// How many objects of one kind are reconciled at the same time. Each takes milliseconds and memory.
-    #[arg(long, env = "KUBESTASH_CONCURRENCY", default_value_t = 4)]
+    #[arg(long, env = "KUBESTASH_CONCURRENCY", default_value_t = 3)]
     pub concurrency: u16,
 }
 
