@@ -17,18 +17,19 @@ impl Cluster {
         name: &str,
         patch: &Value,
     ) -> Result<Value, Error> {
-        let path = format!(
-            "{}?fieldManager={FIELD_MANAGER}",
-            kind.path(namespace, Some(name))
-        );
-        let request = Request::patch(path)
+        self.merge_at(&kind.path(namespace, Some(name)), patch)
+            .await
+            .map_err(|e| e.about(kind, namespace, Some(name)))
+    }
+
+    /// Sends a merge patch to an object's path.
+    pub(super) async fn merge_at(&self, path: &str, patch: &Value) -> Result<Value, Error> {
+        let request = Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
             .header(http::header::ACCEPT, "application/json")
             .header(http::header::CONTENT_TYPE, "application/merge-patch+json")
             .body(body(patch)?)
             .map_err(|e| Error::Other(e.to_string()))?;
-        self.send(request)
-            .await
-            .map_err(|e| e.about(kind, namespace, Some(name)))
+        self.send(request).await
     }
 
     /// Deletes exactly the object that was read, with what it owns, in the background; with a UID, one of the same name

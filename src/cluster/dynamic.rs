@@ -1,7 +1,6 @@
 //! Kinds that only discovery knows: what the API server serves, and reading and writing there.
 
 use futures::{StreamExt, stream};
-use http::Request;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -215,16 +214,7 @@ impl Cluster {
         name: &str,
         patch: &Value,
     ) -> Result<Value, Error> {
-        let path = format!(
-            "{}?fieldManager={FIELD_MANAGER}",
-            kind.path(namespace, Some(name))
-        );
-        let request = Request::patch(path)
-            .header(http::header::ACCEPT, "application/json")
-            .header(http::header::CONTENT_TYPE, "application/merge-patch+json")
-            .body(body(patch)?)
-            .map_err(|e| Error::Other(e.to_string()))?;
-        self.send(request).await
+        self.merge_at(&kind.path(namespace, Some(name)), patch).await
     }
 }
 

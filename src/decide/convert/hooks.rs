@@ -29,18 +29,12 @@ pub(super) fn of_backup(
     known: &Known<'_>,
     made: &mut Vec<Value>,
 ) -> Option<BackupHooks> {
-    let mut hooks = spec.section("hooks")?;
-    let mut read = |key: &str, word: &str| -> Vec<HookInfo> {
-        let to = format!("{to}.{key}");
-        one(hooks.section(key), owner, word, &to, known, made)
-            .into_iter()
-            .collect()
-    };
-    let read = BackupHooks {
-        pre_backup: read("preBackup", "prebackup"),
-        post_backup: read("postBackup", "postbackup"),
-    };
-    (read != BackupHooks::default()).then_some(read)
+    let keys = [("preBackup", "prebackup"), ("postBackup", "postbackup")];
+    let [pre_backup, post_backup] = both(spec, owner, to, known, made, keys)?;
+    Some(BackupHooks {
+        pre_backup,
+        post_backup,
+    })
 }
 
 /// Reads `hooks` of a restore.
@@ -51,18 +45,31 @@ pub(super) fn of_restore(
     known: &Known<'_>,
     made: &mut Vec<Value>,
 ) -> Option<RestoreHooks> {
+    let keys = [("preRestore", "prerestore"), ("postRestore", "postrestore")];
+    let [pre_restore, post_restore] = both(spec, owner, to, known, made, keys)?;
+    Some(RestoreHooks {
+        pre_restore,
+        post_restore,
+    })
+}
+
+/// The hooks under two keys, each with the word that its template's name has; nothing when there are none.
+fn both(
+    spec: &mut Section<'_>,
+    owner: &Owner<'_>,
+    to: &str,
+    known: &Known<'_>,
+    made: &mut Vec<Value>,
+    keys: [(&str, &str); 2],
+) -> Option<[Vec<HookInfo>; 2]> {
     let mut hooks = spec.section("hooks")?;
-    let mut read = |key: &str, word: &str| -> Vec<HookInfo> {
+    let read = keys.map(|(key, word)| -> Vec<HookInfo> {
         let to = format!("{to}.{key}");
         one(hooks.section(key), owner, word, &to, known, made)
             .into_iter()
             .collect()
-    };
-    let read = RestoreHooks {
-        pre_restore: read("preRestore", "prerestore"),
-        post_restore: read("postRestore", "postrestore"),
-    };
-    (read != RestoreHooks::default()).then_some(read)
+    });
+    read.iter().any(|hooks| !hooks.is_empty()).then_some(read)
 }
 
 fn one(
