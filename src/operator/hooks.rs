@@ -3,7 +3,13 @@
 //! Nothing waits here: a Job that runs wakes its session when it ends. What has run is read from the session's status and
 //! from the Jobs, whose names follow from the session, so an operator that was killed repeats nothing.
 
-use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{batch::v1::Job, core::v1::Namespace},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 use kube::{Api, ResourceExt};
 
 use super::{
@@ -14,9 +20,10 @@ use super::{
 use crate::{
     api::{
         addons::Function,
-        core::HookTemplate,
+        config::job_plan::{HookSummary, HookSummaryStatus},
+        core::{self, HookTemplate},
         labels::component,
-        shared::{HookExecution, HookExecutionPhase, HookInfo},
+        shared::{self, HookExecution, HookExecutionPhase, HookInfo, TypedObjectReference},
     },
     decide::{
         backup,
@@ -37,6 +44,96 @@ pub enum Progress {
     Waiting,
     /// One failed, for this reason; those after it do not run.
     Failed(String),
+}
+
+/// What sets a backup's session and a restore's apart for their hooks.
+pub struct Seen {
+    /// `backup` or `restore`.
+    pub word: &'static str,
+    /// Namespace of the session.
+    pub namespace: String,
+    /// Name of the session.
+    pub name: String,
+    /// Kind and name of what asked for it.
+    pub invoker: (&'static str, String),
+    /// The application, with its namespace where that is another one.
+    pub target: TypedObjectReference,
+    /// Labels of the Jobs.
+    pub labels: BTreeMap<String, String>,
+    /// Why the session has failed; empty as long as it has not.
+    pub error: String,
+    /// When it was asked for.
+    pub began: Timestamp,
+}
+
+/// A session as its hooks see it.
+#[must_use]
+pub fn session(seen: Seen) -> HookSession {
+    let target_namespace = seen.target.namespace_or(&seen.namespace).to_owned();
+    let took = shared::Duration::from(Timestamp::now().duration_since(seen.began)).rounded_to_seconds();
+    let (kind, invoker) = seen.invoker;
+    let own = format!("{}Session", seen.word);
+    let inputs = [
+        ("namespace", seen.namespace.as_str()),
+        ("invokerKind", kind),
+        ("invokerName", &invoker),
+        (&own, &seen.name),
+        ("targetKind", seen.target.kind()),
+        ("targetName", &seen.target.name),
+        ("targetNamespace", &target_namespace),
+    ];
+    HookSession {
+        stem: hooks::stem(seen.word, &seen.namespace, &seen.name, &target_namespace),
+        labels: seen.labels,
+        inputs: inputs
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+        summary: HookSummary {
+            name: seen.name.clone(),
+            namespace: seen.namespace.clone(),
+            invoker: TypedObjectReference {
+                api_group: Some(core::GROUP.to_owned()),
+                kind: Some(kind.to_owned()),
+                namespace: Some(seen.namespace.clone()),
+                name: invoker,
+            },
+            target: seen.target,
+            status: HookSummaryStatus {
+                phase: if seen.error.is_empty() {
+                    "Succeeded"
+                } else {
+                    "Failed"
+                }
+                .to_owned(),
+                duration: took.to_string(),
+                error: seen.error,
+            },
+        },
+        target_namespace,
+        namespace: seen.namespace,
+        name: seen.name,
+    }
+}
+
+/// Until the deadline, if there is one; never less than a second.
+#[must_use]
+pub fn left(deadline: Option<&Time>, now: Timestamp) -> Option<Duration> {
+    let seconds = u64::try_from(deadline?.0.duration_since(now).as_secs()).unwrap_or(0);
+    Some(Duration::from_secs(seconds.max(1)))
+}
+
+/// Where the ServiceAccount and RoleBinding of a session's hooks may be: beside each of its Jobs. `word` is `backup` or
+/// `restore`.
+#[must_use]
+pub fn places(word: &str, namespace: &str, name: &str, job_namespaces: &[String]) -> Vec<(String, String)> {
+    job_namespaces
+        .iter()
+        .map(|place| {
+            let stem = hooks::stem(word, namespace, name, place);
+            (place.clone(), backup::label(&stem))
+        })
+        .collect()
 }
 
 /// A list of hooks of a session.

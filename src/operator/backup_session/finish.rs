@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::{Run, Step, execute, fetch, hooks};
+use super::{Run, Step, execute, fetch};
 use crate::{
     api::{
         conditions::backup_session::{self as types, reason},
@@ -16,7 +16,7 @@ use crate::{
         storage::{Snapshot, SnapshotPhase},
     },
     decide::{backup, cancel, explain, retention_job, trigger},
-    operator::{Context, Error, executor},
+    operator::{Context, Error, executor, hooks},
 };
 
 /// Cleans the history, then says that the session is over and how it went.
@@ -139,7 +139,7 @@ pub(super) async fn remove(ctx: &Context, session: &BackupSession) -> Result<(),
     beside.extend(claimed.filter_map(|entry| entry.app_ref.as_ref()?.namespace.clone()));
     jobs.extend(of_hooks);
     let mut places = executor::places(&namespace, &name, &execute::job_namespaces(&snapshots));
-    places.extend(hooks::places(&namespace, &name, &beside));
+    places.extend(hooks::places("backup", &namespace, &name, &beside));
     places.extend(executor::places(&namespace, &retention_job::name(session), &[]));
     executor::remove(ctx, &namespace, &name, &jobs, &places).await?;
     for snapshot in snapshots.iter().flatten().filter(|s| pending(s)) {

@@ -1,27 +1,22 @@
 //! The session's hooks: before its work and after it.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{Run, Step, fetch};
 use crate::{
     api::{
         conditions::backup_session::{self as types, reason},
-        config::job_plan::{HookSummary, HookSummaryStatus},
         core::{BackupConfiguration, Session},
         labels,
-        shared::{self, TypedObjectReference},
     },
     decide::{
         backup, conditions, explain,
-        hooks::{self as decide, HookSession, When},
+        hooks::{HookSession, When},
         target, trigger,
     },
     operator::{
         Error,
-        hooks::{self, List, Progress},
+        hooks::{self, List, Progress, Seen},
     },
 };
 
@@ -58,7 +53,10 @@ pub(super) async fn pre(
     match progress {
         Progress::Waiting => {
             run.save().await?;
-            return Ok(Step::Wait(left(run)));
+            return Ok(Step::Wait(hooks::left(
+                run.status.backup_deadline.as_ref(),
+                run.now,
+            )));
         }
         Progress::Done => {
             let because = reason::SUCCESSFULLY_EXECUTED_PRE_BACKUP_HOOKS;
@@ -162,69 +160,17 @@ pub(super) async fn stop(run: &Run, configuration: Option<&BackupConfiguration>)
     }
 }
 
-/// Until the deadline, if there is one.
-fn left(run: &Run) -> Option<Duration> {
-    let deadline = run.status.backup_deadline.as_ref()?.0;
-    let seconds = u64::try_from(deadline.duration_since(run.now).as_secs()).unwrap_or(0);
-    Some(Duration::from_secs(seconds.max(1)))
-}
-
 /// The session as hooks see it.
 fn session(run: &Run, configuration: &BackupConfiguration) -> HookSession {
-    let (namespace, name) = (run.namespace(), run.name());
-    let invoker = configuration.name_any();
-    let reference = target::reference(configuration.spec.target.as_ref(), &namespace);
-    let target_namespace = reference.namespace_or(&namespace).to_owned();
-    let error = explain::session_error(&run.status);
-    let began = run.session.creation_timestamp().map_or(run.now, |time| time.0);
-    let took = shared::Duration::from(Timestamp::now().duration_since(began)).rounded_to_seconds();
-    let inputs = [
-        ("namespace", namespace.as_str()),
-        ("invokerKind", "BackupConfiguration"),
-        ("invokerName", &invoker),
-        ("backupSession", &name),
-        ("targetKind", reference.kind()),
-        ("targetName", &reference.name),
-        ("targetNamespace", &target_namespace),
-    ];
-    HookSession {
-        stem: decide::stem("backup", &namespace, &name, &target_namespace),
+    let namespace = run.namespace();
+    hooks::session(Seen {
+        word: "backup",
+        name: run.name(),
+        invoker: ("BackupConfiguration", configuration.name_any()),
+        target: target::reference(configuration.spec.target.as_ref(), &namespace),
         labels: backup::offshoot(&run.session, labels::component::HOOK),
-        inputs: inputs
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect(),
-        summary: HookSummary {
-            name: name.clone(),
-            namespace: namespace.clone(),
-            invoker: TypedObjectReference {
-                api_group: Some(crate::api::core::GROUP.to_owned()),
-                kind: Some("BackupConfiguration".to_owned()),
-                namespace: Some(namespace.clone()),
-                name: invoker.clone(),
-            },
-            target: reference,
-            status: HookSummaryStatus {
-                phase: if error.is_empty() { "Succeeded" } else { "Failed" }.to_owned(),
-                duration: took.to_string(),
-                error,
-            },
-        },
-        target_namespace,
+        error: explain::session_error(&run.status),
+        began: run.session.creation_timestamp().map_or(run.now, |time| time.0),
         namespace,
-        name,
-    }
-}
-
-/// Where the ServiceAccount and RoleBinding of the session's hooks may be: beside each of its Jobs.
-pub(super) fn places(namespace: &str, name: &str, job_namespaces: &[String]) -> Vec<(String, String)> {
-    job_namespaces
-        .iter()
-        .map(|place| {
-            (
-                place.clone(),
-                backup::label(&decide::stem("backup", namespace, name, place)),
-            )
-        })
-        .collect()
+    })
 }

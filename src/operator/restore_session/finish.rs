@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::{Api, ResourceExt, api::ListParams};
 
-use super::{Run, execute::set_paused, hooks};
+use super::{Run, execute::set_paused};
 use crate::{
     api::{
         conditions::restore_session::{self as types, reason},
@@ -12,7 +12,7 @@ use crate::{
         shared,
     },
     decide::{explain, restore},
-    operator::{Context, Error, executor, lookup},
+    operator::{Context, Error, executor, hooks, lookup},
 };
 
 /// Resumes the BackupConfigurations, then says that the session is over and how it went.
@@ -77,7 +77,7 @@ pub(super) async fn remove(ctx: &std::sync::Arc<Context>, session: &RestoreSessi
     }
     job_namespaces.push(namespace.clone());
     let mut places = executor::places(&namespace, &name, &job_namespaces);
-    places.extend(hooks::places(&namespace, &name, &job_namespaces));
+    places.extend(hooks::places("restore", &namespace, &name, &job_namespaces));
     executor::remove(ctx, &namespace, &name, &jobs, &places).await?;
     if !restore::finished(session) {
         resume(&Run::new(ctx.clone(), session.clone(), Timestamp::now())).await?;

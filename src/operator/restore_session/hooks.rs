@@ -1,25 +1,21 @@
 //! The session's hooks: before its work and after it.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{Run, Step};
 use crate::{
     api::{
         conditions::restore_session::{self as types, reason},
-        config::job_plan::{HookSummary, HookSummaryStatus},
-        shared::{self, TypedObjectReference},
+        shared::TypedObjectReference,
     },
     decide::{
-        backup, conditions, explain,
-        hooks::{self as decide, HookSession, When},
+        conditions, explain,
+        hooks::{HookSession, When},
         restore, target,
     },
     operator::{
         Error,
-        hooks::{self, List, Progress},
+        hooks::{self, List, Progress, Seen},
     },
 };
 
@@ -43,7 +39,10 @@ pub(super) async fn pre(run: &mut Run, target: &TypedObjectReference) -> Result<
     match progress {
         Progress::Waiting => {
             run.save().await?;
-            return Ok(Step::Wait(left(run)));
+            return Ok(Step::Wait(hooks::left(
+                run.status.restore_deadline.as_ref(),
+                run.now,
+            )));
         }
         Progress::Done => {
             let because = reason::SUCCESSFULLY_EXECUTED_PRE_RESTORE_HOOKS;
@@ -128,67 +127,16 @@ pub(super) async fn stop(run: &Run) -> Result<(), Error> {
     hooks::stop(&run.ctx, &session(run, &target)).await
 }
 
-/// Until the deadline, if there is one.
-fn left(run: &Run) -> Option<Duration> {
-    let deadline = run.status.restore_deadline.as_ref()?.0;
-    let seconds = u64::try_from(deadline.duration_since(run.now).as_secs()).unwrap_or(0);
-    Some(Duration::from_secs(seconds.max(1)))
-}
-
 /// The session as hooks see it.
 fn session(run: &Run, target: &TypedObjectReference) -> HookSession {
-    let (namespace, name) = (run.namespace(), run.name());
-    let target_namespace = target.namespace_or(&namespace).to_owned();
-    let error = explain::restore_error(&run.status);
-    let began = run.session.creation_timestamp().map_or(run.now, |time| time.0);
-    let took = shared::Duration::from(Timestamp::now().duration_since(began)).rounded_to_seconds();
-    let inputs = [
-        ("namespace", namespace.as_str()),
-        ("invokerKind", "RestoreSession"),
-        ("invokerName", &name),
-        ("restoreSession", &name),
-        ("targetKind", target.kind()),
-        ("targetName", &target.name),
-        ("targetNamespace", &target_namespace),
-    ];
-    HookSession {
-        stem: decide::stem("restore", &namespace, &name, &target_namespace),
+    hooks::session(Seen {
+        word: "restore",
+        namespace: run.namespace(),
+        name: run.name(),
+        invoker: ("RestoreSession", run.name()),
+        target: target.clone(),
         labels: restore::offshoot(&run.session),
-        inputs: inputs
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect(),
-        summary: HookSummary {
-            name: name.clone(),
-            namespace: namespace.clone(),
-            invoker: TypedObjectReference {
-                api_group: Some(crate::api::core::GROUP.to_owned()),
-                kind: Some("RestoreSession".to_owned()),
-                namespace: Some(namespace.clone()),
-                name: name.clone(),
-            },
-            target: target.clone(),
-            status: HookSummaryStatus {
-                phase: if error.is_empty() { "Succeeded" } else { "Failed" }.to_owned(),
-                duration: took.to_string(),
-                error,
-            },
-        },
-        target_namespace,
-        namespace,
-        name,
-    }
-}
-
-/// Where the ServiceAccount and RoleBinding of the session's hooks may be: beside each of its Jobs.
-pub(super) fn places(namespace: &str, name: &str, job_namespaces: &[String]) -> Vec<(String, String)> {
-    job_namespaces
-        .iter()
-        .map(|place| {
-            (
-                place.clone(),
-                backup::label(&decide::stem("restore", namespace, name, place)),
-            )
-        })
-        .collect()
+        error: explain::restore_error(&run.status),
+        began: run.session.creation_timestamp().map_or(run.now, |time| time.0),
+    })
 }
