@@ -216,11 +216,9 @@ async fn one(
         let Some(job) = jobs.iter().find(|job| job.name_any() == name) else {
             return begin(ctx, list, index, info, attempt).await;
         };
+        executor::own_secrets(ctx, std::slice::from_ref(job)).await?;
         match executor::phase(job) {
-            JobPhase::Active => {
-                executor::own_secrets(ctx, std::slice::from_ref(job)).await?;
-                return Ok(Progress::Waiting);
-            }
+            JobPhase::Active => return Ok(Progress::Waiting),
             JobPhase::Succeeded => return Ok(Progress::Done),
             JobPhase::Failed if attempt < info.max_retry => attempt += 1,
             JobPhase::Failed => {

@@ -132,6 +132,14 @@ pub(super) async fn finish(mut child: Child, action: &str, complaints: Complaint
     Err(ResticError::new(cause, action, &words).into())
 }
 
+/// More room in a pipe that carries much, where the system grants it: fewer turns.
+fn widen(stdout: &tokio::process::ChildStdout) {
+    #[cfg(target_os = "linux")]
+    let _ = nix::fcntl::fcntl(stdout, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20));
+    #[cfg(not(target_os = "linux"))]
+    let _ = stdout;
+}
+
 /// The content of a file after its first `skip` bytes; answers how many were sent.
 pub(super) async fn dump(
     opened: &Opened,
@@ -149,6 +157,7 @@ pub(super) async fn dump(
     let mut child = start(look.process(&opened.restic, source.lock), "dump")?;
     let complaints = listen(&mut child, opened);
     if let Some(mut stdout) = child.stdout.take() {
+        widen(&stdout);
         let mut buffer = vec![0; 256 << 10];
         loop {
             let read = stdout.read(&mut buffer).await?;

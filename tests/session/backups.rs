@@ -100,12 +100,9 @@ async fn a_configuration_becomes_ready_and_its_first_backup_succeeds() {
             format!("demo-{}-pod-1", first.name_any())
         ]
     );
-    let secret = world.api::<Secret>().get(&names[0]).await.unwrap();
-    assert_eq!(
-        secret.owner_references()[0].kind,
-        "Job",
-        "the plan goes with its Job"
-    );
+    world
+        .plans_are_owned(&first.name_any(), "the plan goes with its Job")
+        .await;
     let status = serde_json::to_string(&first).unwrap();
     assert!(!status.contains("hunter2") && !status.contains("much-secret"));
 }

@@ -70,6 +70,8 @@ async fn a_backup_survives_a_kill_after_every_write() {
             "killed after {n} writes: {status:#?}"
         );
         assert_eq!(status.snapshots.len(), 1);
+        let when = format!("killed after {n} writes");
+        world.plans_are_owned(&name, &when).await;
         let jobs = world
             .api::<k8s_openapi::api::batch::v1::Job>()
             .list(&made_for(&name))
@@ -140,6 +142,8 @@ async fn a_restore_survives_a_kill_after_every_write_and_resumes_what_it_paused(
         let configuration: BackupConfiguration = world.api().get("bc").await.unwrap();
         assert!(!configuration.spec.paused, "killed after {n} writes");
         assert_eq!(status.paused_backups.len(), 1);
+        let when = format!("killed after {n} writes");
+        world.plans_are_owned(&name, &when).await;
         writes = n;
         if !cut {
             break;

@@ -274,6 +274,15 @@ impl World {
         }
     }
 
+    /// Every plan of the session's Jobs belongs to its Job and goes with it.
+    pub(super) async fn plans_are_owned(&self, session: &str, when: &str) {
+        for job in self.api::<Job>().list(&made_for(session)).await.unwrap() {
+            let secret = self.api::<Secret>().get(&job.name_any()).await.unwrap();
+            let owners: Vec<_> = secret.owner_references().iter().map(|o| o.uid.clone()).collect();
+            assert_eq!(owners, [job.uid().unwrap()], "{}: {when}", job.name_any());
+        }
+    }
+
     /// The session of that name once it has done its last step.
     pub(super) async fn finished(&self, name: &str) -> BackupSession {
         self.wait(name, kubestash::decide::backup::finished).await

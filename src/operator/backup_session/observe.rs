@@ -62,6 +62,7 @@ pub(super) async fn observe(run: &mut Run) -> Result<Step, Error> {
     if complete && (!active || late.is_some()) {
         warn_skipped(run, &jobs).await?;
         blame(run, &jobs, &snapshots).await?;
+        executor::own_secrets(&run.ctx, &jobs).await?;
         run.save().await?;
         return Ok(Step::Done);
     }

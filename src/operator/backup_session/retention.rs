@@ -66,6 +66,7 @@ pub(super) async fn apply(run: &mut Run) -> Result<Step, Error> {
         component::RETENTION_POLICY,
     )
     .await?;
+    executor::own_secrets(&run.ctx, &jobs).await?;
     match jobs.first() {
         Some(job) if executor::phase(job) == JobPhase::Active => watch(run, job).await,
         Some(job) => conclude(run, job).await.map(|()| Step::Done),
@@ -272,7 +273,6 @@ async fn make_job(
 
 /// Waits for the Job, but not for ever.
 async fn watch(run: &mut Run, job: &Job) -> Result<Step, Error> {
-    executor::own_secrets(&run.ctx, std::slice::from_ref(job)).await?;
     let began = job.creation_timestamp().map_or(run.now, |time| time.0);
     let left = JOB_WITHIN
         .checked_sub(Timestamp::now().duration_since(began))

@@ -54,6 +54,7 @@ pub(super) async fn observe(run: &mut Run) -> Result<Step, Error> {
     }
     if active.is_empty() || late.is_some() {
         blame(run, &jobs).await?;
+        executor::own_secrets(&run.ctx, &jobs).await?;
         run.save().await?;
         return Ok(Step::Done);
     }

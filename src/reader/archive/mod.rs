@@ -28,8 +28,9 @@ pub(super) use super::pattern::Choice;
 
 /// Changes whenever the same snapshot would be sent as other bytes.
 const FORM: &str = "1";
-/// The most room that one batch takes; two are there at a time.
-const ROOM: u64 = 512 << 20;
+/// The most room that one batch takes; two are there at a time. restic asks the storage once for each pack where it restores,
+/// but once for each piece of a file where it dumps.
+const ROOM: u64 = 4 << 30;
 /// How much is gathered before it is sent.
 const GATHERED: usize = 256 << 10;
 /// Files from this size on give their room back as soon as they are sent.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::pty::{Winsize, openpty};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::Child;
@@ -19,6 +20,10 @@ use crate::sandbox::kubelet::{ExecRequest, KubeletError};
 
 /// After a command's end its output is copied for no longer than this.
 const DRAIN_BOUND: Duration = Duration::from_secs(5);
+
+/// Room in the pipes of a command, where the system grants it: fewer turns for whoever carries much.
+const PIPE: i32 = 1 << 20;
+const CHUNK: usize = 64 << 10;
 
 /// So much of a probe's or hook's output is kept for messages.
 const KEPT_OUTPUT: usize = 1024;
@@ -93,6 +98,7 @@ async fn with_pipes(mut command: tokio::process::Command, request: ExecRequest) 
     drop(command);
     let mut copies = Vec::new();
     if let (Some(from), Some(to)) = (child.stdout.take(), request.stdout) {
+        let _ = fcntl(&from, FcntlArg::F_SETPIPE_SZ(PIPE));
         copies.push(copy(from, to));
     }
     if let (Some(from), Some(to)) = (child.stderr.take(), request.stderr) {
@@ -152,7 +158,7 @@ fn copy(
     mut to: impl AsyncWrite + Send + Unpin + 'static,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut buffer = vec![0u8; 16 * 1024];
+        let mut buffer = vec![0u8; CHUNK];
         // A closed terminal reads as an error: that is its end.
         while let Ok(count) = from.read(&mut buffer).await {
             let chunk = buffer.get(..count).unwrap_or_default();

@@ -20,10 +20,10 @@ const STATUS: u8 = 3;
 const CLOSE: u8 = 255;
 
 /// Room between the node and the socket.
-const PIPE: usize = 64 << 10;
+const PIPE: usize = 256 << 10;
 /// Messages that may wait for the socket.
 pub(super) const QUEUE: usize = 16;
-pub(super) const CHUNK: usize = 32 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 
 /// What to run, and which streams the client wants.
 pub(super) struct Exec {
@@ -118,7 +118,14 @@ fn failure(message: &str) -> Value {
 
 pub(super) async fn send_all(mut sink: SplitSink<WebSocket, Message>, mut waiting: mpsc::Receiver<Message>) {
     while let Some(message) = waiting.recv().await {
-        if sink.send(message).await.is_err() {
+        // What waits already goes with it.
+        let mut fed = sink.feed(message).await;
+        while let Ok(()) = fed
+            && let Ok(more) = waiting.try_recv()
+        {
+            fed = sink.feed(more).await;
+        }
+        if fed.is_err() || sink.flush().await.is_err() {
             return;
         }
     }
