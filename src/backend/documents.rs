@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
@@ -14,6 +16,8 @@ use super::{BackendError, Problem, Storage, join};
 
 /// How long one call may take, its retries included.
 const CALL: Duration = Duration::from_secs(20);
+/// How long a piece of a pack may take, over a slow line.
+const PIECE: Duration = Duration::from_secs(600);
 /// How long a listing of everything, or its deletion, may take.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// Documents above this size are no documents.
@@ -134,6 +138,21 @@ impl Documents {
             Err(error) if error.problem == Problem::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The bytes of a file of any kind, or a range of them; its absence is an error.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn read(&self, path: &str, range: Option<Range<u64>>) -> Result<Bytes, BackendError> {
+        let at = self.at(path)?;
+        let read = async {
+            match range {
+                Some(range) => self.store.get_range(&at, range).await,
+                None => self.store.get(&at).await?.bytes().await,
+            }
+        };
+        self.bounded(PIECE, read).await
     }
 
     /// Writes a document; readers see the old or the new one, never a part.

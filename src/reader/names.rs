@@ -31,6 +31,11 @@ struct Node {
     name: String,
     #[serde(default)]
     inode: u64,
+    #[serde(default)]
+    linktarget: String,
+    /// base64, where the target is no UTF-8.
+    #[serde(default)]
+    linktarget_raw: Option<String>,
 }
 
 /// True names of a directory, by the name that restic shows and the inode.
@@ -91,13 +96,7 @@ impl Names {
             .cloned()
             .unwrap_or_else(|| parent.as_bytes().to_vec());
         if !self.trees.contains_key(parent) {
-            let look = Look::Tree {
-                id: self.id.clone(),
-                path: Bytes(dir.clone()).to_os(),
-            };
-            let text = process::captured(&look, opened).await?;
-            let tree: Tree = serde_json::from_slice(&text)
-                .map_err(|e| Trouble::new(JobCause::Other, format!("a tree of restic's: {e}")))?;
+            let tree = tree(opened, &self.id, &dir).await?;
             let mut known = Unclaimed::new();
             for node in tree.nodes.into_iter().rev() {
                 let name = unquote(&node.name);
@@ -121,6 +120,35 @@ impl Names {
         path.extend(name);
         Ok(path)
     }
+}
+
+/// What restic keeps of a directory.
+async fn tree(opened: &Opened, id: &str, dir: &[u8]) -> Result<Tree, Trouble> {
+    let look = Look::Tree {
+        id: id.to_owned(),
+        path: Bytes(dir.to_vec()).to_os(),
+    };
+    let text = process::captured(&look, opened).await?;
+    serde_json::from_slice(&text)
+        .map_err(|e| Trouble::new(JobCause::Other, format!("a tree of restic's: {e}")))
+}
+
+/// Where a symbolic link of a snapshot leads.
+///
+/// # Errors
+/// When the tree of its directory cannot be read, or the link is not in it.
+pub(super) async fn link(opened: &Opened, id: &str, path: &[u8]) -> Result<Vec<u8>, Trouble> {
+    let at = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    let dir = path.get(..at).filter(|dir| !dir.is_empty()).unwrap_or(b"/");
+    let name = path.get(at + 1..).unwrap_or_default();
+    let nodes = tree(opened, id, dir).await?.nodes;
+    let node = nodes.into_iter().find(|node| unquote(&node.name) == name);
+    let node = node.ok_or_else(|| {
+        let shown = String::from_utf8_lossy(path);
+        Trouble::new(JobCause::SourceMissing, format!("{shown} is not in the snapshot"))
+    })?;
+    let raw = node.linktarget_raw.and_then(|raw| STANDARD.decode(raw).ok());
+    Ok(raw.unwrap_or_else(|| node.linktarget.into_bytes()))
 }
 
 /// Bytes as Go shows them: each byte that is no UTF-8 is a U+FFFD of its own.

@@ -31,6 +31,19 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 impl Bytes {
+    /// A name as the system has it.
+    #[must_use]
+    pub fn from_os(name: &std::ffi::OsStr) -> Self {
+        #[cfg(unix)]
+        {
+            Bytes(std::os::unix::ffi::OsStrExt::as_bytes(name).to_vec())
+        }
+        #[cfg(not(unix))]
+        {
+            Bytes(name.to_string_lossy().into_owned().into_bytes())
+        }
+    }
+
     /// As restic's argument.
     #[must_use]
     pub fn to_os(&self) -> std::ffi::OsString {

@@ -10,7 +10,7 @@ use super::keys;
 use super::listing::{self, Asked};
 use super::memory;
 use super::op::{Bytes, Control, Op, Request};
-use super::process::{dump, pass_on, pass_on_and_keep};
+use super::process::{pass_on, pass_on_and_keep};
 use super::source::{Opened, Source, Trouble};
 use crate::api::config::job_result::JobCause;
 use crate::backend::join;
@@ -102,16 +102,16 @@ pub async fn perform(
             listing::list(&asked, &mut answer).await?;
         }
         Op::Cat { id, path } => {
-            let entry = listing::first_entry(&opened, id, path).await?;
-            if !is_file(&entry) {
+            let line = listing::first_entry(&opened, id, path).await?;
+            let Some(file) = file(&line) else {
                 let shown = String::from_utf8_lossy(&path.0);
                 return Err(Trouble::new(
                     JobCause::SourceMissing,
                     format!("{shown} is no file: only files have content"),
                 ));
-            }
-            begin(say, entry, false, String::new());
-            dump(&opened, source, id, path, 0, &mut answer).await?;
+            };
+            begin(say, line, false, String::new());
+            archive::send_file(&opened, source, id, &file, 0, &mut answer).await?;
         }
         Op::Archive { .. } => archived(&request.op, &opened, source, &mut answer).await?,
         Op::Sums { id, path } => {
@@ -168,8 +168,9 @@ pub async fn perform(
     answer.end().await
 }
 
-fn is_file(entry: &str) -> bool {
-    serde_json::from_str::<Entry>(entry).is_ok_and(|entry| entry.is_file())
+/// The entry of a line, if it is a file.
+fn file(line: &str) -> Option<Entry> {
+    serde_json::from_str(line).ok().filter(Entry::is_file)
 }
 
 fn begin(say: &UnboundedSender<Control>, entry: String, resumed: bool, version: String) {
@@ -233,11 +234,10 @@ async fn archived<W: AsyncWrite + Unpin>(
     let listed = listing::entries(opened, source, id, path).await?;
     let ours = archive::version(choice);
     let resume = resume.as_ref().filter(|_| *version == ours);
-    if is_file(&listed.first) {
+    if let Some(file) = file(&listed.first) {
         let skip = resume.and_then(|r| r.done).unwrap_or_default();
         begin(answer.say, listed.first, skip > 0, ours);
-        dump(opened, source, id, path, skip, answer).await?;
-        return Ok(());
+        return archive::send_file(opened, source, id, &file, skip, answer).await;
     }
     let wish = Wish { id, choice, resume };
     let plan = archive::plan(listed.all, &wish);

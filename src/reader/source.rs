@@ -208,14 +208,8 @@ fn sweep(dir: &std::path::Path, ours_alone: bool) {
             .and_then(|t| t.elapsed().ok())
             .is_some_and(|age| age > ABANDONED);
         if pid.is_some_and(dead) && (ours_alone || old) {
-            super::archive::scratch::remove(&entry.path());
+            let _ = std::fs::remove_dir_all(entry.path());
         }
-    }
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        super::archive::scratch::remove(self._scratch.path());
     }
 }
 

@@ -27,17 +27,6 @@ pub enum Look {
         /// The file or directory.
         path: OsString,
     },
-    /// Everything below a directory, or some entries in it, into a directory of ours; a JSON line tells of each whole file.
-    Restore {
-        /// Snapshot id.
-        id: String,
-        /// The directory; empty: the root.
-        path: OsString,
-        /// Patterns below the directory; empty: everything.
-        only: Vec<OsString>,
-        /// Where to.
-        target: PathBuf,
-    },
     /// The tree object of a directory, in which names stand without loss.
     Tree {
         /// Snapshot id.
@@ -95,7 +84,6 @@ impl Look {
         match self {
             Self::Ls { .. } => "ls",
             Self::Dump { .. } => "dump",
-            Self::Restore { .. } => "restore",
             Self::Tree { .. } => "cat",
             Self::Find { .. } => "find",
             Self::Diff { .. } => "diff",
@@ -120,27 +108,6 @@ impl Look {
             Self::Dump { id, path } => {
                 add(&["--archive=tar", "--", id]);
                 args.push(path.clone());
-            }
-            Self::Restore {
-                id,
-                path,
-                only,
-                target,
-            } => {
-                let with = |flag: &str, value: &std::ffi::OsStr| {
-                    let mut arg = OsString::from(flag);
-                    arg.push(value);
-                    arg
-                };
-                add(&["--verbose=2", "--sparse", "--exclude-xattr=*"]);
-                args.extend(only.iter().map(|pattern| with("--include=", pattern)));
-                args.push(with("--target=", target.as_os_str()));
-                args.push("--".into());
-                args.push(if path.is_empty() {
-                    id.into()
-                } else {
-                    with(&format!("{id}:"), path)
-                });
             }
             Self::Tree { id, path } => {
                 add(&["--", "tree"]);
@@ -238,17 +205,6 @@ mod tests {
             ignore_case: true,
         };
         assert_eq!(own(&find), "find --ignore-case --snapshot=ab -- --x");
-        let restore = |path: &str, only: &[&str]| Look::Restore {
-            id: "ab".into(),
-            path: path.into(),
-            only: only.iter().map(OsString::from).collect(),
-            target: "/t".into(),
-        };
-        assert_eq!(
-            own(&restore("/-d", &["/-x"])),
-            "restore --verbose=2 --sparse --exclude-xattr=* --include=/-x --target=/t -- ab:/-d"
-        );
-        assert!(own(&restore("", &[])).ends_with("--target=/t -- ab"));
         let tree = Look::Tree {
             id: "ab".into(),
             path: "/a b".into(),

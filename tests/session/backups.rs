@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::{
     batch::v1::{CronJob, Job},
-    core::v1::{Secret, ServiceAccount},
+    core::v1::ServiceAccount,
     rbac::v1::RoleBinding,
 };
 use kube::{ResourceExt, api::PostParams};
