@@ -6,6 +6,7 @@
 
 pub mod commands;
 pub mod complete;
+pub mod confirm;
 pub mod context;
 pub mod error;
 pub mod follow;

@@ -42,6 +42,29 @@ pub fn parse<'t>(typed: &'t str, allowed: &[&'static Kind]) -> Result<Named<'t>,
     }
 }
 
+/// A Snapshot as an option takes it, `NAME` or `snapshot/NAME`; for clap.
+///
+/// # Errors
+/// As [`parse`].
+pub fn of_snapshot(typed: &str) -> Result<String, String> {
+    only(typed, &kinds::SNAPSHOT)
+}
+
+/// A Repository as an option takes it, `NAME` or `repo/NAME`; for clap.
+///
+/// # Errors
+/// As [`parse`].
+pub fn of_repository(typed: &str) -> Result<String, String> {
+    only(typed, &kinds::REPOSITORY)
+}
+
+fn only(typed: &str, kind: &'static Kind) -> Result<String, String> {
+    match parse(typed, &[kind]) {
+        Ok(named) => Ok(named.name.to_owned()),
+        Err(error) => Err(error.message),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +94,8 @@ mod tests {
         for typed in ["", "bc/", "pod/a", "bc/a/b"] {
             assert!(parse(typed, &allowed).is_err(), "{typed}");
         }
+        assert_eq!(of_snapshot("snapshot/a"), Ok("a".to_owned()));
+        assert_eq!(of_repository("a"), Ok("a".to_owned()));
+        assert!(of_repository("snapshot/a").is_err());
     }
 }

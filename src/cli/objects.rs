@@ -2,6 +2,7 @@
 //! `-f FILE` (manifests), and `-` for names or manifests on standard input, so that `kubectl get … -o name`, `-o yaml` and
 //! `-o json` can be piped in. Every command that works on named objects reads its words here.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 
 use serde_json::Value;
@@ -47,13 +48,25 @@ impl Typed {
 /// # Errors
 /// For words that are no names, other kinds, files that cannot be read, and when nothing is named.
 pub fn read(words: &[String], files: &[String], allowed: &[&'static Kind]) -> Result<Vec<Typed>, CliError> {
-    read_from(words, files, allowed, &mut || {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|e| CliError::file("standard input", &e))?;
-        Ok(text)
-    })
+    read_from(words, files, allowed, &mut standard_input).map(each_once)
+}
+
+fn standard_input() -> Result<String, CliError> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|e| CliError::file("standard input", &e))?;
+    Ok(text)
+}
+
+fn each_once(all: Vec<Typed>) -> Vec<Typed> {
+    let mut once: Vec<Typed> = Vec::new();
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
+        }
+    }
+    once
 }
 
 /// As [`read`], for a command on objects of one namespace: the one that the files say becomes the context's.
@@ -66,7 +79,10 @@ pub fn several(
     files: &[String],
     allowed: &[&'static Kind],
 ) -> Result<Vec<Typed>, CliError> {
-    let all = read(words, files, allowed)?;
+    settled(context, read(words, files, allowed)?)
+}
+
+fn settled(context: &Context, all: Vec<Typed>) -> Result<Vec<Typed>, CliError> {
     let mut namespaces: Vec<&str> = all.iter().filter_map(|t| t.namespace.as_deref()).collect();
     namespaces.dedup();
     if let [first, second, ..] = namespaces.as_slice() {
@@ -90,12 +106,82 @@ pub fn one(
     files: &[String],
     allowed: &[&'static Kind],
 ) -> Result<Typed, CliError> {
-    let mut all = several(context, words, files, allowed)?;
+    only(several(context, words, files, allowed)?)
+}
+
+fn only(mut all: Vec<Typed>) -> Result<Typed, CliError> {
     match (all.pop(), all.len()) {
         (Some(one), 0) => Ok(one),
-        (_, more) => Err(CliError::usage(format!(
+        (None, _) => Err(CliError::usage("name an object (NAME, KIND/NAME or KIND NAME)")),
+        (Some(_), more) => Err(CliError::usage(format!(
             "name one object (NAME, KIND/NAME or KIND NAME), not {}",
             more + 1
+        ))
+        .hint("this command works on one at a time: run it once for each")),
+    }
+}
+
+/// As [`one`], for a command whose words go on after the object (`snapshot ls SNAPSHOT PATH`): the object, and the words
+/// that are left. Where `-f` names the object, all of them are.
+///
+/// # Errors
+/// As [`one`].
+pub fn first<W: AsRef<OsStr>>(
+    context: &Context,
+    words: &[W],
+    files: &[String],
+    allowed: &[&'static Kind],
+) -> Result<(Typed, Vec<OsString>), CliError> {
+    let words: Vec<&OsStr> = words.iter().map(AsRef::as_ref).collect();
+    let (object, rest) = words.split_at(if files.is_empty() {
+        leading(&words, allowed)
+    } else {
+        0
+    });
+    let object: Vec<String> = object
+        .iter()
+        .map(|word| match word.to_str() {
+            Some(word) => Ok(word.to_owned()),
+            None => Err(CliError::usage(format!(
+                "{} is no name of an object",
+                word.display()
+            ))),
+        })
+        .collect::<Result<_, _>>()?;
+    let one = one(context, &object, files, allowed)?;
+    Ok((one, rest.iter().map(|word| (*word).to_owned()).collect()))
+}
+
+/// How many of the words name an object: `KIND NAME` are two. What holds a slash is no name, so before a path a word that
+/// is also a kind's stands for itself.
+fn leading(words: &[&OsStr], allowed: &[&'static Kind]) -> usize {
+    let text = |at: usize| words.get(at).and_then(|word| word.to_str());
+    let kind = text(0).is_some_and(|word| !word.contains('/') && kinds::called(word, allowed).is_some());
+    match text(1) {
+        Some(name) if kind && !name.contains('/') => 2,
+        _ => words.len().min(1),
+    }
+}
+
+/// As [`several`], for a command on two objects: those of files come first, and the same one may be named twice.
+///
+/// # Errors
+/// As [`several`]; a usage error for another number than two.
+pub fn pair(
+    context: &Context,
+    words: &[String],
+    files: &[String],
+    allowed: &[&'static Kind],
+) -> Result<(Typed, Typed), CliError> {
+    let mut all = read_from(&[], files, allowed, &mut standard_input)?;
+    all.extend(read_from(words, &[], allowed, &mut standard_input)?);
+    let all = settled(context, all)?;
+    let count = all.len();
+    let mut all = all.into_iter();
+    match (all.next(), all.next(), all.next()) {
+        (Some(a), Some(b), None) => Ok((a, b)),
+        _ => Err(CliError::usage(format!(
+            "name two objects (NAME, KIND/NAME or KIND NAME NAME), not {count}"
         ))),
     }
 }
@@ -119,7 +205,7 @@ fn read_from(
         if word == "-" {
             add_text(&mut all, "standard input", &stdin()?, kind, allowed)?;
         } else {
-            add(&mut all, typed(word, kind, allowed)?);
+            all.push(typed(word, kind, allowed)?);
         }
     }
     for file in files {
@@ -131,12 +217,6 @@ fn read_from(
         }
     }
     Ok(all)
-}
-
-fn add(all: &mut Vec<Typed>, one: Typed) {
-    if !all.contains(&one) {
-        all.push(one);
-    }
 }
 
 fn typed(word: &str, kind: Option<&'static Kind>, allowed: &[&'static Kind]) -> Result<Typed, CliError> {
@@ -162,7 +242,7 @@ fn add_text(
     }
     let before = all.len();
     for word in text.split_whitespace() {
-        add(all, typed(word, kind, allowed)?);
+        all.push(typed(word, kind, allowed)?);
     }
     if before == all.len() && text.trim().is_empty() {
         return Err(none(source, allowed));
@@ -191,14 +271,11 @@ fn add_manifests(
                 continue;
             }
             found = true;
-            add(
-                all,
-                Typed {
-                    kind: Some(kind),
-                    name: name.to_owned(),
-                    namespace: Some(text("/metadata/namespace").to_owned()).filter(|n| !n.is_empty()),
-                },
-            );
+            all.push(Typed {
+                kind: Some(kind),
+                name: name.to_owned(),
+                namespace: Some(text("/metadata/namespace").to_owned()).filter(|n| !n.is_empty()),
+            });
         }
     }
     if found { Ok(()) } else { Err(none(source, allowed)) }
@@ -222,7 +299,7 @@ mod tests {
     fn said(words: &[&str], files: &[&str], stdin: &str) -> Result<Vec<String>, CliError> {
         let owned = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
         let all = read_from(&owned(words), &owned(files), BOTH, &mut || Ok(stdin.to_owned()))?;
-        Ok(all
+        Ok(each_once(all)
             .into_iter()
             .map(|t| {
                 let kind = t.kind.map_or("", |k| k.plural);
@@ -257,6 +334,22 @@ mod tests {
         );
         assert!(said(&["pod/a"], &[], "").is_err());
         assert_eq!(said(&["-"], &[], " \n").unwrap_err().exit, Exit::NothingMatched);
+    }
+
+    #[test]
+    fn an_object_comes_before_the_words_of_a_command() {
+        let count = |words: &[&str]| {
+            let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+            leading(&words, BOTH)
+        };
+        assert_eq!(count(&["a"]), 1);
+        assert_eq!(count(&["a", "etc"]), 1);
+        assert_eq!(count(&["bc/a", "etc"]), 1);
+        assert_eq!(count(&["bc", "a"]), 2);
+        assert_eq!(count(&["bc", "a", "etc", "var"]), 2);
+        assert_eq!(count(&["bc", "/etc"]), 1, "an object may be called so");
+        assert_eq!(count(&["-", "etc"]), 1);
+        assert_eq!(count(&[]), 0);
     }
 
     #[test]

@@ -41,7 +41,8 @@ pub(super) struct Opened {
     pub(super) locks: LockReport,
     path: String,
     cluster: String,
-    record: Option<String>,
+    /// The record of this pod: its host, and where it lies.
+    record: Option<(String, String)>,
     /// Removed with everything in it when the job is done.
     scratch: TempDir,
 }
@@ -52,11 +53,29 @@ impl Opened {
         self.scratch.path()
     }
 
-    /// Ends the work: the record of this holder goes, because restic has given its locks back.
+    /// Ends the work: the record of this holder goes when restic has given its locks back. One that was killed (by the
+    /// kernel, for memory) has not, and without the record its lock would be nobody's and stay for ever.
     pub(super) async fn close(self) {
-        if let Some(record) = &self.record
-            && let Err(error) = self.documents.delete(record).await
-        {
+        let Some((host, record)) = &self.record else {
+            return;
+        };
+        match locks::held_by(&self.documents, &self.restic, &self.dir, host).await {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::warn!(
+                    "restic left its lock; the record of this pod stays, so that it can go with the pod"
+                );
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = %error,
+                    "whether restic left its lock is not known, so the record of this pod stays beside the repository"
+                );
+                return;
+            }
+        }
+        if let Err(error) = self.documents.delete(record).await {
             tracing::warn!(
                 error = error.message,
                 "the record of this pod stays beside the repository"
@@ -81,7 +100,7 @@ impl Opened {
         let text = serde_json::to_vec(&holder).unwrap_or_default();
         match self.documents.put(&path, text).await {
             Ok(()) => {
-                self.record = Some(path);
+                self.record = Some((holder.host, path));
                 Ok(true)
             }
             Err(error) if error.problem == Problem::AccessDenied => Ok(false),

@@ -84,6 +84,27 @@ pub async fn list(documents: &Documents, dir: &str) -> Result<Vec<String>, Backe
         .collect())
 }
 
+/// Whether a lock of this host lies in the restic repository: a restic that was killed has not given its lock back, and
+/// only the record of the host can prove later that nobody holds it any more.
+///
+/// # Errors
+/// When the storage or restic fails.
+pub async fn held_by(
+    documents: &Documents,
+    repository: &Repository,
+    dir: &str,
+    host: &str,
+) -> Result<bool, LockError> {
+    for id in list(documents, dir).await? {
+        if let Some(lock) = repository.lock(&id).await?
+            && lock.hostname == host
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Where the locks and the records of a repository are.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {

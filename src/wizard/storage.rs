@@ -309,11 +309,13 @@ fn ask_credentials(state: &mut State, provider: Provider, prompter: &mut dyn Pro
         .iter()
         .map(|(key, _)| *key)
         .collect();
+    // The authority's certificate goes into a new Secret.
+    let new_only = state.answers.ca_file.is_some();
     let fitting = state
         .found
         .secrets
         .iter()
-        .filter(|s| needed.iter().all(|key| s.keys.iter().any(|k| k == key)));
+        .filter(|s| !new_only && needed.iter().all(|key| s.keys.iter().any(|k| k == key)));
     let mut choices: Vec<Choice> = fitting
         .map(|s| {
             Choice::new(
@@ -330,10 +332,12 @@ fn ask_credentials(state: &mut State, provider: Provider, prompter: &mut dyn Pro
         ));
     }
     choices.push(Choice::new(TYPE, "without echo, into a new Secret"));
-    choices.push(Choice::new(
-        IDENTITY,
-        "the cloud's own identity of pods or nodes (IRSA, workload identity)",
-    ));
+    if !new_only {
+        choices.push(Choice::new(
+            IDENTITY,
+            "the cloud's own identity of pods or nodes (IRSA, workload identity)",
+        ));
+    }
     let first = choices.first().map(|c| c.value.clone());
     let question = Question::new(
         "--secret",

@@ -38,6 +38,8 @@ pub struct Target {
     pub detail: String,
     /// The user that its containers run as, where that is set.
     pub user: Option<i64>,
+    /// The workload that uses a claim.
+    pub used_by: Option<String>,
 }
 
 impl Target {
@@ -126,6 +128,7 @@ fn claim(object: &Value, users: &BTreeMap<String, (String, Option<i64>)>) -> Tar
         mounts: Vec::new(),
         detail: parts.join(" · "),
         user: user.and_then(|(_, user)| *user),
+        used_by: user.map(|(by, _)| by.clone()),
     }
 }
 
@@ -164,6 +167,7 @@ fn workload(kind: &'static Kind, object: &Value, sizes: &BTreeMap<&str, &str>) -
         mounts,
         detail: parts.join(" · "),
         user,
+        used_by: None,
     }
 }
 

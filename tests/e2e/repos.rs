@@ -1,10 +1,8 @@
 //! Repositories by hand: looking, checking, locks, keys; KubeStash's own commands; manifests in a snapshot.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::stage::{PASSWORD, Said, Scene, eventually, run, stage};
+use super::stage::{PASSWORD, Said, Scene, run, stage};
 use crate::documents;
 
 const PVC: &str = "{apiGroup: '', kind: PersistentVolumeClaim, name: data}";
@@ -12,7 +10,7 @@ const PATH: &str = "repository/v1/daily/dump";
 
 impl Scene {
     /// The plugin in the scene's namespace.
-    fn does(&self, args: &[&str]) -> Said {
+    pub(super) fn does(&self, args: &[&str]) -> Said {
         self.stage.cli(&[args, &["-n", &self.namespace]].concat())
     }
 
@@ -28,7 +26,7 @@ impl Scene {
     }
 
     /// A storage, a volume and one backup by the configuration `app`.
-    fn backed_up(&self) {
+    pub(super) fn backed_up(&self) {
         self.storage();
         self.volume("data");
         self.stage.sh(
@@ -146,51 +144,6 @@ fn a_repository_is_listed_shown_and_checked() {
 }
 
 #[test]
-fn a_lock_goes_only_when_its_pod_is_gone() {
-    let Some(stage) = stage() else { return };
-    let scene = stage.scene("locks");
-    let ns = scene.namespace.as_str();
-    scene.backed_up();
-    let none = scene.does(&["repo", "unlock", "app-repo"]);
-    assert!(none.code == 0 && none.err.contains("no locks"), "{none:?}");
-
-    // A backup that takes long holds a lock of a pod that lives.
-    stage.sh(ns, "data-pod", "truncate -s 500G /data/hole");
-    let begun = scene.does(&["backup", "now", "app", "-o", "name"]).ok();
-    let session = begun.trim().rsplit('/').next().unwrap().to_owned();
-    let held = eventually("a lock that is held", Duration::from_secs(120), || {
-        let said = scene.does(&["repo", "unlock", "app-repo", "--dry-run", "-o", "json"]);
-        let locks = documents("repo-unlock", &said.out).pop()?;
-        let lock = locks["locks"].as_array()?.first()?.clone();
-        lock["reason"].as_str()?.contains("is running").then_some(lock)
-    });
-    let pod = held["host"].as_str().unwrap().to_owned();
-    assert_eq!(held["state"], "held", "{held:#}");
-    assert!(held["reason"].as_str().unwrap().contains(&pod), "{held:#}");
-    let kept = scene.does(&["repo", "unlock", "app-repo"]);
-    assert_eq!(kept.code, 4, "a lock that stays is told by the code: {kept:?}");
-    assert!(kept.out.contains("held"), "{kept:?}");
-
-    // Its pod goes. A kubelet that still lets it end in order lets it give the lock back; else the lock is stale now, and
-    // no longer held. Nothing but that is possible, and after `unlock` it is gone either way.
-    stage.sh(ns, "data-pod", "rm /data/hole");
-    stage
-        .kubectl(&["delete", "pod", &pod, "-n", ns, "--grace-period=0", "--force"])
-        .ok();
-    scene.finished(&session);
-    let id = held["id"].as_str().unwrap();
-    let locks = scene.does(&["repo", "unlock", "app-repo", "--dry-run", "-o", "json"]);
-    let locks = &documents("repo-unlock", &locks.out)[0]["locks"];
-    let left = locks.as_array().unwrap().iter().find(|l| l["id"] == id);
-    assert!(left.is_none_or(|l| l["state"] == "stale"), "{locks:#}");
-    let gone = scene.does(&["unlock", "app-repo"]);
-    assert_eq!(gone.code, 0, "{gone:?}");
-    let locks = scene.restic("app", "dump", &["list", "locks", "--no-lock", "-q"]);
-    assert!(!locks.out.contains(id), "{locks:?}");
-    assert_eq!(scene.backup_now("app").code, 0);
-}
-
-#[test]
 fn keys_are_added_listed_and_removed_and_the_one_in_use_stays() {
     let Some(stage) = stage() else { return };
     let scene = stage.scene("keys");
@@ -278,7 +231,18 @@ fn a_rotation_that_is_interrupted_at_any_step_goes_on() {
     scene.backed_up();
     let old = scene.keys()[0]["id"].as_str().unwrap().to_owned();
     for step in ["begin", "add", "switch", "prove"] {
-        let said = scene.does(&["repo", "key", "rotate", "app-repo", "--stop-after", step]);
+        // Whoever begins it is asked; it goes on without.
+        let mut rotate = vec!["repo", "key", "rotate", "repo/app-repo", "--stop-after", step];
+        if step == "begin" {
+            let unasked = scene.does(&rotate);
+            assert!(unasked.code == 2 && unasked.err.contains("--yes"), "{unasked:?}");
+            assert!(
+                unasked.err.contains(&format!("{}/app-repo", scene.namespace)),
+                "{unasked:?}"
+            );
+            rotate.push("--yes");
+        }
+        let said = scene.does(&rotate);
         assert_eq!(said.code, 0, "{step}: {said:?}");
         let password = scene.password();
         assert_eq!(password == PASSWORD, matches!(step, "begin" | "add"), "{step}");
@@ -290,6 +254,13 @@ fn a_rotation_that_is_interrupted_at_any_step_goes_on() {
     let said = scene.does(&["repo", "key", "rotate", "app-repo"]);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(!said.out.contains(&scene.password()) && !said.err.contains(&scene.password()));
+    assert_eq!(
+        said.out,
+        format!(
+            "secret/encrypt-secret rotated: its new password opens Repository {}/app-repo\n",
+            scene.namespace
+        )
+    );
     assert!(scene.opens(&scene.password()) && !scene.opens(PASSWORD));
     let keys = scene.keys();
     assert!(

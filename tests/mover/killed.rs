@@ -59,6 +59,29 @@ fn after_a_kill_the_lock_goes_when_the_pod_is_gone_and_the_repository_is_whole()
 }
 
 #[test]
+fn a_restic_that_is_killed_leaves_a_lock_that_goes_with_its_pod() {
+    let Some(fixture) = Fixture::local() else { return };
+    much_data(&fixture);
+    fixture.write_plan(&JobPlan::Backup(fixture.backup_plan("s-1", false)));
+    let child = fixture.start(&fixture.backup_arguments(fixture.data().to_str().unwrap()));
+    await_that("the backup", || at_work(&fixture));
+    // As the kernel does it where memory is short: the mover lives on.
+    for pid in children(child.id()) {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    }
+    let ended = fixture.finish(child);
+    assert_ne!(ended.code, Some(0), "{}", ended.log);
+    assert_eq!(
+        (fixture.locks(), fixture.records()),
+        (1, 1),
+        "without its record nobody could ever prove that the lock is nobody's: {}",
+        ended.log
+    );
+    fixture.good_backup("s-2", true);
+    assert_eq!((fixture.locks(), fixture.records()), (0, 0));
+}
+
+#[test]
 fn a_lock_stays_as_long_as_its_pod_may_run() {
     let Some(fixture) = Fixture::local() else { return };
     kill_in_the_middle(&fixture);

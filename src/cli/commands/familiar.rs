@@ -3,11 +3,12 @@
 
 use std::path::PathBuf;
 
-use super::repo::{key, rotate, unlock};
+use super::repo::{self, key, rotate, unlock};
 use super::snapshot::download;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::{ReaderArgs, pick};
+use crate::cli::objects::Files;
 use crate::output::format::Format;
 use crate::output::human;
 
@@ -19,9 +20,8 @@ use crate::output::human;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct UnlockArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    repository: String,
+    #[command(flatten)]
+    repository: repo::Named,
     /// Restic repositories in it, separated by commas; all by default
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     paths: Vec<String>,
@@ -33,7 +33,7 @@ pub struct UnlockArgs {
 /// As `repo unlock`.
 pub async fn unlock(args: &UnlockArgs, context: &Context) -> Result<Exit, CliError> {
     let args = unlock::UnlockArgs {
-        name: args.repository.clone(),
+        repository: args.repository.clone(),
         paths: args.paths.clone(),
         dry_run: false,
         output: Format::Table,
@@ -65,9 +65,8 @@ enum PasswordCommand {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct AddArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    repository: String,
+    #[command(flatten)]
+    repository: repo::Named,
     /// File with the new password; - for standard input
     #[arg(long, value_name = "FILE")]
     new_password_file: PathBuf,
@@ -90,9 +89,8 @@ struct AddArgs {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct ListArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    repository: String,
+    #[command(flatten)]
+    repository: repo::Named,
     /// Restic repositories in it, separated by commas; all by default
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     paths: Vec<String>,
@@ -106,9 +104,8 @@ struct ListArgs {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct UpdateArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    repository: String,
+    #[command(flatten)]
+    repository: repo::Named,
     /// File with the new password; - for standard input
     #[arg(long, value_name = "FILE")]
     new_password_file: PathBuf,
@@ -122,9 +119,8 @@ struct UpdateArgs {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct RemoveArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    repository: String,
+    #[command(flatten)]
+    repository: repo::Named,
     /// Keys as <KEY>:<PATH>, separated by commas
     #[arg(long, value_name = "KEY:PATH", value_delimiter = ',', required = true)]
     id_paths: Vec<String>,
@@ -139,7 +135,7 @@ pub async fn password(args: &PasswordArgs, context: &Context) -> Result<Exit, Cl
     match &args.command {
         PasswordCommand::Add(args) => {
             let args = key::AddArgs {
-                name: args.repository.clone(),
+                repository: args.repository.clone(),
                 new_password_file: args.new_password_file.clone(),
                 user: args.user.clone(),
                 host: args.host.clone(),
@@ -150,7 +146,7 @@ pub async fn password(args: &PasswordArgs, context: &Context) -> Result<Exit, Cl
         }
         PasswordCommand::List(args) => {
             let args = key::ListArgs {
-                name: args.repository.clone(),
+                repository: args.repository.clone(),
                 paths: args.paths.clone(),
                 output: Format::Table,
                 reader: reader(),
@@ -159,14 +155,16 @@ pub async fn password(args: &PasswordArgs, context: &Context) -> Result<Exit, Cl
         }
         PasswordCommand::Update(args) => {
             let args = rotate::RotateArgs {
-                name: args.repository.clone(),
+                repository: args.repository.clone(),
                 new_password_file: Some(args.new_password_file.clone()),
+                yes: true,
                 stop_after: None,
                 reader: reader(),
             };
             rotate::run(&args, context).await
         }
         PasswordCommand::Remove(args) => {
+            let name = args.repository.one(context)?;
             let mut pairs = Vec::new();
             for pair in &args.id_paths {
                 match pair.split_once(':') {
@@ -179,13 +177,7 @@ pub async fn password(args: &PasswordArgs, context: &Context) -> Result<Exit, Cl
                 }
             }
             for (id, path) in pairs {
-                let args = key::RemoveArgs {
-                    name: args.repository.clone(),
-                    key: id.to_owned(),
-                    paths: vec![path.to_owned()],
-                    reader: reader(),
-                };
-                key::remove(&args, context).await?;
+                key::remove_named(&name, id, &[path.to_owned()], &reader(), context).await?;
             }
             Ok(Exit::Ok)
         }
@@ -202,9 +194,11 @@ pub async fn password(args: &PasswordArgs, context: &Context) -> Result<Exit, Cl
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct DownloadArgs {
-    /// The Snapshot
-    #[arg(value_name = "SNAPSHOT")]
-    snapshot: String,
+    /// The Snapshot: NAME, snapshot/NAME or snapshot NAME, or bc/NAME or repo/NAME for its latest
+    #[arg(value_name = "SNAPSHOT", required_unless_present = "filename", num_args = 1..)]
+    snapshot: Vec<String>,
+    #[command(flatten)]
+    files: Files,
     /// The directory to write into
     #[arg(long, value_name = "DIR", default_value = ".")]
     destination: PathBuf,
@@ -232,7 +226,7 @@ pub struct DownloadArgs {
 /// # Errors
 /// As `snapshot download`.
 pub async fn download(args: &DownloadArgs, context: &Context) -> Result<Exit, CliError> {
-    let picked = pick::pick(context, &args.snapshot, &args.components).await?;
+    let picked = pick::one(context, &args.snapshot, &args.files, &args.components).await?;
     let to = args.destination.join(picked.name());
     let reader = ReaderArgs::default();
     let wanted = download::Wanted {

@@ -12,8 +12,9 @@ use crate::api::storage::Repository;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::{ReaderArgs, Session};
-use crate::cli::names;
+use crate::cli::objects::{self, Files};
 use crate::cluster::kinds;
+use crate::output::format::Format;
 
 /// Look after Repositories: check, locks, keys
 #[derive(Debug, clap::Args)]
@@ -45,16 +46,103 @@ pub async fn run(args: &RepoArgs, context: &Context) -> Result<Exit, CliError> {
     }
 }
 
-/// A way into the Repository that was typed, and the restic repositories in it that are meant.
+/// The Repositories that a command is about, as they were typed.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Named {
+    /// The Repository: NAME, repo/NAME or repo NAME; - reads names or manifests from standard input
+    #[arg(value_name = "REPOSITORY", required_unless_present = "filename", num_args = 1..)]
+    repositories: Vec<String>,
+    #[command(flatten)]
+    files: Files,
+}
+
+impl Named {
+    /// The name of the only one.
+    ///
+    /// # Errors
+    /// As [`objects::one`].
+    pub(in crate::cli) fn one(&self, context: &Context) -> Result<String, CliError> {
+        let known = [&kinds::REPOSITORY];
+        Ok(objects::one(context, &self.repositories, &self.files.filename, &known)?.name)
+    }
+
+    /// The names of all, each once.
+    ///
+    /// # Errors
+    /// As [`objects::several`].
+    pub(in crate::cli) fn several(&self, context: &Context) -> Result<Vec<String>, CliError> {
+        let all = objects::several(
+            context,
+            &self.repositories,
+            &self.files.filename,
+            &[&kinds::REPOSITORY],
+        )?;
+        let mut names: Vec<String> = Vec::new();
+        for one in all {
+            if !names.contains(&one.name) {
+                names.push(one.name);
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// Works on each Repository in turn. With several, one that cannot be worked on is told and the others are worked on all
+/// the same; the code is the common one, 3 when one ran and failed, and otherwise 4.
+///
+/// # Errors
+/// What the work on the only one could not do.
+async fn each(
+    context: &Context,
+    names: &[String],
+    output: &Format,
+    work: impl AsyncFn(&str) -> Result<Exit, CliError>,
+) -> Result<Exit, CliError> {
+    let mut exits = Vec::new();
+    for name in names {
+        if !exits.is_empty() && matches!(output, Format::Yaml) {
+            context.ui.line("---")?;
+        }
+        match work(name).await {
+            Ok(exit) => exits.push(exit),
+            Err(error) if names.len() == 1 || error.silent => return Err(error),
+            Err(error) => {
+                context.ui.error(&error.message, &error.causes, &error.hints);
+                exits.push(error.exit);
+            }
+        }
+    }
+    Ok(all_in_all(&exits))
+}
+
+/// The code of work on several.
+fn all_in_all(exits: &[Exit]) -> Exit {
+    match exits {
+        [] => Exit::Ok,
+        all if all.contains(&Exit::Failed) => Exit::Failed,
+        [first, rest @ ..] if rest.iter().all(|exit| exit == first) => *first,
+        _ => Exit::Partial,
+    }
+}
+
+/// What goes in front of a path of a Repository where there are several.
+fn prefix(names: &[String], name: &str) -> String {
+    if names.len() > 1 {
+        format!("{name}/")
+    } else {
+        String::new()
+    }
+}
+
+/// A way into the Repository of that name, and the restic repositories in it that are meant.
 async fn opened<'c>(
     context: &'c Context,
     reader: &ReaderArgs,
-    typed: &str,
+    name: &str,
     paths: &[String],
 ) -> Result<(Session<'c>, Vec<String>), CliError> {
-    let named = names::parse(typed, &[&kinds::REPOSITORY])?;
     let namespace = context.namespace().await?;
-    let session = Session::open(context, reader, namespace, named.name).await?;
+    let session = Session::open(context, reader, namespace, name).await?;
     let meant = meant(session.repository(), paths)?;
     Ok((session, meant))
 }
@@ -88,4 +176,26 @@ fn meant(repository: &Repository, typed: &[String]) -> Result<Vec<String>, CliEr
     } else {
         typed.iter().map(strip).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_code_says_how_work_on_several_went() {
+        for (exits, all) in [
+            (vec![], Exit::Ok),
+            (vec![Exit::Ok, Exit::Ok], Exit::Ok),
+            (vec![Exit::Ok, Exit::Failed, Exit::NothingMatched], Exit::Failed),
+            (
+                vec![Exit::NothingMatched, Exit::NothingMatched],
+                Exit::NothingMatched,
+            ),
+            (vec![Exit::Ok, Exit::NothingMatched], Exit::Partial),
+            (vec![Exit::Partial, Exit::Ok], Exit::Partial),
+        ] {
+            assert_eq!(all_in_all(&exits), all, "{exits:?}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ use self::plan::Plan;
 use crate::cli::commands::logs::{self, Sink};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::objects::{self, Files};
 use crate::cli::{follow, names, report, schemas};
 use crate::cluster::{Cluster, Error, kinds};
 use crate::output::format::Format;
@@ -37,14 +38,17 @@ const NAMES: i64 = 10;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct RestoreArgs {
-    /// What to restore from: a BackupConfiguration (NAME or bc/NAME) or a Snapshot (NAME or snapshot/NAME)
+    /// What to restore from: a BackupConfiguration or a Snapshot, as NAME, KIND/NAME or KIND NAME; - reads its name or
+    /// manifest from standard input
     #[arg(value_name = "BACKUPCONFIGURATION|SNAPSHOT")]
-    source: Option<String>,
+    source: Vec<String>,
+    #[command(flatten)]
+    files: Files,
     /// The Snapshot of the BackupConfiguration to restore
-    #[arg(long, value_name = "NAME", default_value = plan::LATEST)]
+    #[arg(long, value_name = "NAME", value_parser = names::of_snapshot, default_value = plan::LATEST)]
     snapshot: String,
     /// The Repository to restore from, where the BackupConfiguration has several
-    #[arg(long, visible_alias = "repository", value_name = "NAME")]
+    #[arg(long, visible_alias = "repository", value_name = "NAME", value_parser = names::of_repository)]
     repo: Option<String>,
     /// What to restore into: pvc/NAME, deployment/NAME, statefulset/NAME or daemonset/NAME
     #[arg(long, visible_alias = "to", value_name = "KIND/NAME")]
@@ -68,7 +72,7 @@ pub struct RestoreArgs {
     #[arg(long)]
     plan: bool,
     /// Restore this Snapshot although something speaks against it: another application's, empty, or much smaller
-    #[arg(long, value_name = "SNAPSHOT")]
+    #[arg(long, value_name = "SNAPSHOT", value_parser = names::of_snapshot)]
     i_mean: Option<String>,
     /// Name of the RestoreSession to create
     #[arg(long, value_name = "NAME")]
@@ -92,17 +96,17 @@ pub struct RestoreArgs {
 /// # Errors
 /// When source, Snapshot, components, target or task do not exist, or the API server refuses.
 pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError> {
-    let Some(source) = &args.source else {
+    if args.source.is_empty() && args.files.filename.is_empty() {
         return super::create::restore::without_source(context).await;
-    };
+    }
     let created = OnceLock::new();
     tokio::select! {
-        ended = Box::pin(restore(args, context, source, &created)) => ended,
+        ended = Box::pin(restore(args, context, &created)) => ended,
         _ = tokio::signal::ctrl_c() => {
             if let Some(name) = created.get() {
                 let namespace = context.namespace().await?;
-                context.ui.say(&format!(
-                    "RestoreSession {name} goes on; `kubectl kubestash logs restoresession/{name} -f -n {namespace}` follows it."
+                context.ui.warn(&format!(
+                    "interrupted; RestoreSession {name} goes on in the cluster; `kubectl kubestash logs restoresession/{name} -f -n {namespace}` follows it."
                 ));
             }
             Ok(Exit::Interrupted)
@@ -137,16 +141,12 @@ async fn create(
 }
 
 /// Restores; what was created is in `made` as soon as it is.
-async fn restore(
-    args: &RestoreArgs,
-    context: &Context,
-    source: &str,
-    made: &OnceLock<String>,
-) -> Result<Exit, CliError> {
-    let source = names::parse(source, &[&kinds::BACKUP_CONFIGURATION, &kinds::SNAPSHOT])?;
+async fn restore(args: &RestoreArgs, context: &Context, made: &OnceLock<String>) -> Result<Exit, CliError> {
+    let known = [&kinds::BACKUP_CONFIGURATION, &kinds::SNAPSHOT];
+    let source = objects::one(context, &args.source, &args.files.filename, &known)?;
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
-    let mut plan = Plan::make(args, cluster, namespace, source).await?;
+    let mut plan = Plan::make(args, cluster, namespace, source.named()).await?;
     let include = plan.included(args);
     let preview = Box::pin(preview::make(
         &plan,

@@ -4,7 +4,6 @@
 
 mod inventory;
 
-use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 
 use self::inventory::{Inventory, Stays};
 use crate::api::labels;
+use crate::cli::confirm::Confirmation;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::manifests::{self, Manifests};
@@ -115,7 +115,12 @@ pub async fn run(args: &UninstallArgs, context: &Context) -> Result<Exit, CliErr
     }
     if !dry_run && !objects.is_empty() {
         inventory.refuse_while_running(args.force)?;
-        confirm(args, context)?;
+        Confirmation {
+            word: "yes",
+            verb: "remove it",
+            otherwise: "nothing was removed",
+        }
+        .ask(args.yes, context)?;
         let work = remove(context, cluster, &objects, args.all);
         tokio::time::timeout(args.timeout, work)
             .await
@@ -181,25 +186,6 @@ fn show(context: &Context, stays: &[Stays], objects: &[Value], all: bool) -> Res
         context.ui.line(&called(object))?;
     }
     Ok(())
-}
-
-/// Asks on a terminal; elsewhere `--yes` is needed.
-fn confirm(args: &UninstallArgs, context: &Context) -> Result<(), CliError> {
-    if args.yes {
-        return Ok(());
-    }
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(CliError::usage("nobody can be asked here").hint("confirm with `--yes`"));
-    }
-    context.ui.flush()?;
-    context.ui.say("Type yes to remove it:");
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
-    if answer.trim() == "yes" {
-        return Ok(());
-    }
-    Err(CliError::new(Exit::Interrupted, "nothing was removed"))
 }
 
 /// Removes everything in its order.

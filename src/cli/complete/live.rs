@@ -53,6 +53,8 @@ fn source(words: &[&str], id: &str, value: &str) -> Option<Source> {
         (["backup", "now", ..] | ["trigger" | "create", ..], "session" | "sessions") => return None,
         (_, "session" | "sessions") => Source::Names(&kinds::BACKUP_SESSION),
         (["restore", ..], "source") => Source::Objects(RESTORABLE),
+        (["snapshot", "diff"], "from" | "to") => Source::Names(&kinds::SNAPSHOT),
+        (["snapshot", "find" | "history"], "within") => Source::Objects(RESTORABLE),
         (["why", ..], "object") => Source::Objects(EXPLAINABLE),
         (_, "target") => Source::Objects(TARGETS),
         (["create", "storage" | "retention" | "backup", ..], "name") => {

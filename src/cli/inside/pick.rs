@@ -1,5 +1,7 @@
 //! Snapshots as people name them, and where in the repository their data is.
 
+use std::ffi::{OsStr, OsString};
+
 use kube::ResourceExt;
 
 use super::{CliError, Sink};
@@ -9,6 +11,7 @@ use crate::api::storage::{Driver, Snapshot, SnapshotPhase};
 use crate::cli::context::Context;
 use crate::cli::error::Exit;
 use crate::cli::names::{self, Named};
+use crate::cli::objects::{self, Files};
 use crate::cluster::{Cluster, Error, ListOptions, kinds};
 use crate::decide::backup::label;
 
@@ -43,12 +46,59 @@ pub struct Picked {
 /// # Errors
 /// When it or a component does not exist, or its data is in no restic repository.
 pub async fn pick(context: &Context, typed: &str, components: &[String]) -> Result<Picked, CliError> {
+    pick_named(context, names::parse(typed, &NAMED_BY)?, components).await
+}
+
+/// As [`pick`], of words that go on after the Snapshot (`snapshot ls SNAPSHOT PATH`) or of `-f`; answers what is left.
+///
+/// # Errors
+/// As [`pick`], and for words that name no Snapshot or several.
+pub async fn first<W: AsRef<OsStr>>(
+    context: &Context,
+    words: &[W],
+    files: &Files,
+    components: &[String],
+) -> Result<(Picked, Vec<OsString>), CliError> {
+    let (typed, rest) = objects::first(context, words, &files.filename, &NAMED_BY)?;
+    let picked = pick_named(context, typed.named(), components).await?;
+    Ok((picked, rest))
+}
+
+async fn pick_named(context: &Context, named: Named<'_>, components: &[String]) -> Result<Picked, CliError> {
     let namespace = context.namespace().await?;
-    let cluster = context.cluster().await?;
-    let named = names::parse(typed, &NAMED_BY)?;
-    let snapshot = find(cluster, namespace, named).await?;
+    let snapshot = find(context.cluster().await?, namespace, named).await?;
     let parts = parts(&snapshot, components)?;
     Ok(Picked { snapshot, parts })
+}
+
+/// The two Snapshots that a command is about.
+///
+/// # Errors
+/// As [`pick`], and for another number than two.
+pub async fn pair(
+    context: &Context,
+    words: &[String],
+    files: &Files,
+    components: &[String],
+) -> Result<(Picked, Picked), CliError> {
+    let (a, b) = objects::pair(context, words, &files.filename, &NAMED_BY)?;
+    let a = pick_named(context, a.named(), components).await?;
+    let b = pick_named(context, b.named(), components).await?;
+    Ok((a, b))
+}
+
+/// The only Snapshot that a command is about.
+///
+/// # Errors
+/// As [`pick`], and for another number than one.
+pub async fn one(
+    context: &Context,
+    words: &[String],
+    files: &Files,
+    components: &[String],
+) -> Result<Picked, CliError> {
+    let typed = objects::one(context, words, &files.filename, &NAMED_BY)?;
+    pick_named(context, typed.named(), components).await
 }
 
 async fn find(cluster: &Cluster, namespace: &str, named: Named<'_>) -> Result<Snapshot, CliError> {

@@ -6,6 +6,7 @@ use super::State;
 use crate::api::storage::Provider;
 use crate::cluster::kinds;
 use crate::wizard::prompter::{Choice, Prompter, Question, Reply, choose, fail};
+use crate::wizard::target::Target;
 
 /// Where local storages are mounted unless told otherwise.
 const MOUNT: &str = "/backups";
@@ -222,12 +223,16 @@ pub(super) fn volume(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()
 
 fn ask_volume(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
     let claims = state.found.targets.iter().filter(|t| t.kind == &kinds::CLAIM);
-    let mut choices: Vec<Choice> = claims.map(|t| Choice::new(t.word(), t.detail.clone())).collect();
+    // What an application uses comes last: its backups would be lost with it.
+    let (used, free): (Vec<_>, Vec<_>) = claims.partition(|t| t.used_by.is_some());
+    let choice = |t: &Target| Choice::new(t.word(), t.detail.clone());
+    let mut choices: Vec<Choice> = free.into_iter().map(choice).collect();
     choices.push(Choice::new("nfs", "an NFS export"));
     choices.push(Choice::new(
         "hostPath",
         "a directory of the node; for trying only",
     ));
+    choices.extend(used.into_iter().map(choice));
     let question = Question::new(
         "--pvc",
         "Which volume",

@@ -11,6 +11,7 @@ fn outside(environment: bool) -> Outside {
         }),
         file: Arc::new(|path| match path {
             "keys" => Ok("AWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY=s3cret\n".to_owned()),
+            "google.json" => Ok("{\"type\": \"service_account\", \"private_key\": \"private\"}".to_owned()),
             "ca.crt" => Ok("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n".to_owned()),
             other => Err(format!("{other} cannot be read")),
         }),
@@ -199,4 +200,305 @@ fn an_existing_secret_is_offered_and_the_environment_too() {
     assert_eq!(objects.len(), 1);
     assert_eq!(objects[0]["spec"]["storage"]["s3"]["secretName"], "keys");
     assert_eq!(objects[0]["spec"]["storage"]["s3"]["region"], "us-east-1");
+}
+
+/// A wizard that is asked everything, with what the cluster of a shop has.
+fn asked(lines: impl IntoIterator<Item = Line>) -> (State, Scripted) {
+    let mut script = Scripted::new(lines);
+    let mut found = (*found()).clone();
+    found.targets = crate::wizard::target::tests::shop();
+    let mut state = State::new(StorageAnswers::default(), Arc::new(found), outside(false));
+    let ended = Walk::default().run(&mut state, STEPS, &mut script);
+    assert_eq!((ended, script.left()), (Ok(()), 0), "{}", script.shown);
+    (state, script)
+}
+
+/// The Secret, where one is made, and the BackupStorage.
+fn made(state: &State) -> (Option<Value>, Value) {
+    let mut objects = manifests(state).unwrap();
+    let storage = objects.pop().unwrap();
+    assert_eq!(storage["apiVersion"], "storage.kubestash.com/v1alpha1");
+    assert_eq!(storage["kind"], "BackupStorage");
+    assert_eq!(storage["metadata"]["namespace"], "demo");
+    assert!(objects.len() < 2);
+    (objects.pop(), storage)
+}
+
+#[test]
+fn gcs_is_asked_for_screen_by_screen_and_back() {
+    let (state, script) = asked([
+        Line::text("gcs"),
+        // Back to the very first question, and on again.
+        Line::Back,
+        Line::text("gcs"),
+        Line::text("gcs-backups"),
+        Line::text("/clusters/a/"),
+        Line::Back,
+        Line::text("/clusters/b/"),
+        Line::text("type them"),
+        Line::Back,
+        Line::text("type them"),
+        Line::text("google.json"),
+        Line::Back,
+        Line::text("google.json"),
+        Line::text("offsite"),
+        Line::text("labels"),
+        Line::text("team=a"),
+        Line::Confirm(false),
+    ]);
+    assert_eq!(
+        script.asked,
+        [
+            "--provider",
+            "--bucket",
+            "--provider",
+            "--bucket",
+            "--prefix",
+            "--secret",
+            "--prefix",
+            "--secret",
+            "--from-file",
+            "--secret",
+            "--from-file",
+            "NAME",
+            "--from-file",
+            "NAME",
+            "--allow",
+            "--allow",
+            "--default",
+        ]
+    );
+    let (secret, storage) = made(&state);
+    let secret = secret.unwrap();
+    assert_eq!(
+        secret["metadata"],
+        json!({"name": "offsite-credentials", "namespace": "demo"})
+    );
+    let keys: Vec<&String> = secret["data"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["GOOGLE_SERVICE_ACCOUNT_JSON_KEY"]);
+    assert_eq!(storage["metadata"]["name"], "offsite");
+    assert_eq!(
+        storage["spec"],
+        json!({
+            "storage": {"provider": "gcs", "gcs": {"bucket": "gcs-backups", "prefix": "clusters/b",
+                "secretName": "offsite-credentials"}},
+            "usagePolicy": {"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}},
+            "deletionPolicy": "Delete",
+        })
+    );
+    let line = crate::wizard::answers::command_line("create storage", "demo", &state.answers);
+    assert!(
+        line.contains("--from-file google.json") && !line.contains("private"),
+        "{line}"
+    );
+}
+
+#[test]
+fn gcs_goes_without_a_secret_where_the_cloud_knows_its_pods() {
+    let (state, _) = asked([
+        Line::text("gcs"),
+        Line::text("gcs-backups"),
+        Line::Default,
+        Line::text("none"),
+        Line::Default,
+        Line::Default,
+        Line::Default,
+    ]);
+    let (secret, storage) = made(&state);
+    assert_eq!(secret, None);
+    assert_eq!(
+        storage["spec"]["storage"],
+        json!({"provider": "gcs", "gcs": {"bucket": "gcs-backups"}})
+    );
+    assert_eq!(storage["metadata"]["name"], "gcs-storage");
+}
+
+#[test]
+fn azure_is_asked_for_screen_by_screen_and_back() {
+    let (state, script) = asked([
+        Line::text("azure"),
+        Line::text("account"),
+        Line::text("wrong"),
+        Line::Back,
+        Line::Back,
+        Line::text("shopaccount"),
+        Line::text("backups"),
+        Line::Default,
+        Line::text("type them"),
+        Line::text("YXp1cmU="),
+        Line::Default,
+        Line::text("same"),
+        Line::Confirm(true),
+    ]);
+    assert_eq!(
+        script.asked,
+        [
+            "--provider",
+            "--account",
+            "--container",
+            "--prefix",
+            "--container",
+            "--account",
+            "--container",
+            "--prefix",
+            "--secret",
+            "--from-env",
+            "NAME",
+            "--allow",
+            "--default",
+        ]
+    );
+    let (secret, storage) = made(&state);
+    assert_eq!(
+        secret.unwrap()["data"],
+        json!({"AZURE_ACCOUNT_KEY": "WVhwMWNtVT0="})
+    );
+    assert_eq!(
+        storage["spec"],
+        json!({
+            "storage": {"provider": "azure", "azure": {"storageAccount": "shopaccount", "container": "backups",
+                "secretName": "azure-storage-credentials"}},
+            "usagePolicy": {"allowedNamespaces": {"from": "Same"}},
+            "default": true,
+            "deletionPolicy": "Delete",
+        })
+    );
+    assert!(!script.shown.contains("YXp1cmU="), "a key is shown nowhere");
+}
+
+#[test]
+fn an_nfs_export_is_asked_for_and_back() {
+    let (state, script) = asked([
+        Line::text("local"),
+        Line::text("nfs"),
+        // The export is typed in the same step as the kind of volume is chosen.
+        Line::Back,
+        Line::text("local"),
+        Line::text("nfs"),
+        Line::text("nas.example.com:/exports/backups"),
+        Line::text("nas"),
+        Line::Back,
+        Line::text("nas2"),
+        Line::text("all"),
+        Line::Confirm(false),
+    ]);
+    assert!(
+        !script.asked.contains(&"--secret".to_owned()),
+        "a volume has no credentials"
+    );
+    let (secret, storage) = made(&state);
+    assert_eq!((secret, &storage["metadata"]["name"]), (None, &json!("nas2")));
+    assert_eq!(
+        storage["spec"],
+        json!({
+            "storage": {"provider": "local", "local": {"mountPath": "/backups",
+                "nfs": {"server": "nas.example.com", "path": "/exports/backups"}}},
+            "usagePolicy": {"allowedNamespaces": {"from": "All"}},
+            "deletionPolicy": "Delete",
+            "runtimeSettings": {"pod": {"securityContext": {"runAsUser": 0}}},
+        })
+    );
+}
+
+#[test]
+fn a_directory_of_the_node_is_asked_for() {
+    let (state, _) = asked([
+        Line::text("local"),
+        Line::text("hostPath"),
+        Line::Default,
+        Line::Default,
+        Line::Default,
+        Line::Default,
+    ]);
+    let (_, storage) = made(&state);
+    assert_eq!(
+        storage["spec"]["storage"]["local"],
+        json!({"mountPath": "/backups", "hostPath": {"path": "/var/lib/kubestash/backups", "type": "DirectoryOrCreate"}})
+    );
+}
+
+#[test]
+fn a_claim_is_asked_for_and_an_applications_own_comes_last() {
+    let (state, script) = asked([
+        Line::text("local"),
+        Line::text("pvc/documents"),
+        Line::Default,
+        Line::Default,
+        Line::Default,
+    ]);
+    let at = |what: &str| script.shown.find(&format!("  - {what}  ")).unwrap();
+    let order = ["pvc/documents", "nfs", "hostPath", "pvc/data-db-0"].map(at);
+    assert!(order.is_sorted(), "{}", script.shown);
+    assert!(
+        script.shown.contains("used by statefulset/db"),
+        "{}",
+        script.shown
+    );
+    let (_, storage) = made(&state);
+    assert_eq!(
+        storage["spec"]["storage"],
+        json!({"provider": "local", "local": {"mountPath": "/backups",
+            "persistentVolumeClaim": {"claimName": "documents"}}})
+    );
+}
+
+#[test]
+fn an_authority_of_ones_own_goes_into_a_new_secret() {
+    let (state, script) = asked([
+        Line::text("s3"),
+        Line::text("another server"),
+        Line::text("https://s3.example.com:9000"),
+        Line::text("backups"),
+        Line::Default,
+        Line::text("a public authority"),
+        Line::Back,
+        Line::text("an authority of your own"),
+        Line::text("ca.crt"),
+        Line::text("type them"),
+        Line::text("id"),
+        Line::text("s3cret"),
+        Line::text("minio"),
+        Line::Default,
+        Line::Default,
+    ]);
+    // The Secret that is there has no certificate, and is not changed.
+    let offered = script.shown.rsplit("? Credentials").next().unwrap();
+    let offered = offered.split("? ").next().unwrap();
+    assert!(
+        !offered.contains("secret/keys") && !offered.contains("- none"),
+        "{offered}"
+    );
+    let (secret, storage) = made(&state);
+    assert_eq!(
+        secret.unwrap()["data"],
+        json!({"AWS_ACCESS_KEY_ID": "aWQ=", "AWS_SECRET_ACCESS_KEY": "czNjcmV0",
+            "CA_CERT_DATA": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCngKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="})
+    );
+    assert_eq!(
+        storage["spec"]["storage"],
+        json!({"provider": "s3", "s3": {"endpoint": "https://s3.example.com:9000", "bucket": "backups",
+            "secretName": "minio-credentials"}})
+    );
+}
+
+#[test]
+fn a_server_whose_certificate_nobody_checks_says_so() {
+    let (state, _) = asked([
+        Line::text("s3"),
+        Line::text("another server"),
+        Line::text("https://s3.example.com"),
+        Line::text("backups"),
+        Line::Default,
+        Line::text("nobody"),
+        Line::text("secret/keys"),
+        Line::Default,
+        Line::Default,
+        Line::Default,
+    ]);
+    let (secret, storage) = made(&state);
+    assert_eq!(secret, None);
+    assert_eq!(
+        storage["spec"]["storage"]["s3"],
+        json!({"endpoint": "https://s3.example.com", "bucket": "backups", "insecureTLS": true, "secretName": "keys"})
+    );
 }

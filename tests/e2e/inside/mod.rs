@@ -4,6 +4,7 @@ mod changes;
 mod download;
 mod interrupted;
 mod questions;
+mod workloads;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -95,7 +95,16 @@ impl Wizard for Making<'_> {
     }
 
     fn builtin(&self) -> &'static [&'static Kind] {
-        &[&kinds::SECRET, &kinds::CLAIM, &kinds::SERVICE, &kinds::NAMESPACE]
+        // Workloads tell which claims are applications' own.
+        &[
+            &kinds::SECRET,
+            &kinds::CLAIM,
+            &kinds::DEPLOYMENT,
+            &kinds::STATEFUL_SET,
+            &kinds::DAEMON_SET,
+            &kinds::SERVICE,
+            &kinds::NAMESPACE,
+        ]
     }
 
     fn anything_given(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::output::format::Format;
 use crate::output::human;
 use crate::reader::op::Op;
 
-/// Check that what is stored in a Repository is whole
+/// Check that what is stored in Repositories is whole
 ///
 /// The structure is checked; with --read-data every byte is read and compared, which takes as long as a restore. Ends with
 /// code 3 when something is damaged.
@@ -22,12 +22,12 @@ use crate::reader::op::Op;
 /// Examples:
 ///   kubectl kubestash repo check s3-repo
 ///   kubectl kubestash repo check s3-repo --read-data -o json
+///   kubectl kubestash repo list -o name | kubectl kubestash repo check -
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct CheckArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    name: String,
+    #[command(flatten)]
+    repository: super::Named,
     /// Read all data, too
     #[arg(long)]
     read_data: bool,
@@ -83,7 +83,15 @@ struct Line {
 /// # Errors
 /// When the Repository cannot be read.
 pub async fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> {
-    let (session, paths) = super::opened(context, &args.reader, &args.name, &args.paths).await?;
+    let names = args.repository.several(context)?;
+    super::each(context, &names, &args.output, async |name| {
+        check(args, name, &super::prefix(&names, name), context).await
+    })
+    .await
+}
+
+async fn check(args: &CheckArgs, name: &str, prefix: &str, context: &Context) -> Result<Exit, CliError> {
+    let (session, paths) = super::opened(context, &args.reader, name, &args.paths).await?;
     let mut results = Vec::new();
     for path in paths {
         let started = Instant::now();
@@ -114,7 +122,7 @@ pub async fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> 
         if args.output.is_table() {
             let word = if intact { "intact" } else { "DAMAGED" };
             context.ui.line(&format!(
-                "{path}: {word} ({})",
+                "{prefix}{path}: {word} ({})",
                 human::go_duration(started.elapsed())
             ))?;
             for error in &errors {
@@ -130,7 +138,7 @@ pub async fn run(args: &CheckArgs, context: &Context) -> Result<Exit, CliError> 
     };
     if !args.output.is_table() {
         let view = RepositoryCheck {
-            repository: args.name.clone(),
+            repository: name.to_owned(),
             read_data: args.read_data,
             results,
         };

@@ -10,7 +10,9 @@ use super::rotate;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::ReaderArgs;
+use crate::cli::objects::{self, Files};
 use crate::cli::schemas::{self, View};
+use crate::cluster::kinds;
 use crate::output::format::Format;
 use crate::output::table::Table;
 use crate::reader::op::{Op, Secret};
@@ -38,9 +40,8 @@ enum KeyCommand {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct ListArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    pub(in crate::cli) name: String,
+    #[command(flatten)]
+    pub(in crate::cli) repository: super::Named,
     /// Restic repository in it; may be repeated; all by default
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     pub(in crate::cli) paths: Vec<String>,
@@ -59,9 +60,8 @@ pub struct ListArgs {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct AddArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    pub(in crate::cli) name: String,
+    #[command(flatten)]
+    pub(in crate::cli) repository: super::Named,
     /// File with the new password; - for standard input
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) new_password_file: PathBuf,
@@ -86,12 +86,14 @@ pub struct AddArgs {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct RemoveArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    pub(in crate::cli) name: String,
+    /// The Repository: NAME, repo/NAME or repo NAME; - reads its name or manifest from standard input
+    #[arg(value_name = "REPOSITORY", required = true)]
+    pub(in crate::cli) repository: String,
     /// The key's id, or the beginning of it
-    #[arg(value_name = "KEY")]
-    pub(in crate::cli) key: String,
+    #[arg(value_name = "KEY", required_unless_present = "filename", num_args = 1..=2)]
+    pub(in crate::cli) key: Vec<String>,
+    #[command(flatten)]
+    pub(in crate::cli) files: Files,
     /// Restic repository in it; may be repeated; all that have the key by default
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     pub(in crate::cli) paths: Vec<String>,
@@ -164,7 +166,8 @@ pub async fn run(args: &KeyArgs, context: &Context) -> Result<Exit, CliError> {
 /// # Errors
 /// When the Repository cannot be opened.
 pub async fn list(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
-    let (session, paths) = super::opened(context, &args.reader, &args.name, &args.paths).await?;
+    let name = args.repository.one(context)?;
+    let (session, paths) = super::opened(context, &args.reader, &name, &args.paths).await?;
     let mut found = Vec::new();
     for path in paths {
         let text = session.answer(&path, Op::Keys).await?;
@@ -195,7 +198,7 @@ pub async fn list(args: &ListArgs, context: &Context) -> Result<Exit, CliError> 
         context.ui.data(&table.page(&rows))?;
     } else {
         let view = RepositoryKeys {
-            repository: args.name.clone(),
+            repository: name,
             keys: found,
         };
         schemas::print(context, &args.output, &view)?;
@@ -234,8 +237,9 @@ pub(super) fn password(file: &Path) -> Result<Secret, CliError> {
 /// # Errors
 /// When the password cannot be read or the Repository cannot be opened.
 pub async fn add(args: &AddArgs, context: &Context) -> Result<Exit, CliError> {
+    let name = args.repository.one(context)?;
     let password = password(&args.new_password_file)?;
-    let (session, paths) = super::opened(context, &args.reader, &args.name, &args.paths).await?;
+    let (session, paths) = super::opened(context, &args.reader, &name, &args.paths).await?;
     for path in paths {
         let op = Op::KeyAdd {
             password: password.clone(),
@@ -260,11 +264,37 @@ pub(super) fn short(id: &str) -> &str {
 /// # Errors
 /// When no restic repository has the key, or it is the one in use.
 pub async fn remove(args: &RemoveArgs, context: &Context) -> Result<Exit, CliError> {
-    let (session, paths) = super::opened(context, &args.reader, &args.name, &args.paths).await?;
+    let words: Vec<&String> = std::iter::once(&args.repository).chain(&args.key).collect();
+    let (named, rest) = objects::first(context, &words, &args.files.filename, &[&kinds::REPOSITORY])?;
+    let name = named.name;
+    let key = match rest.as_slice() {
+        [key] => key.to_string_lossy().into_owned(),
+        other => {
+            return Err(
+                CliError::usage(format!("name one key after the Repository, not {}", other.len()))
+                    .hint(format!("`kubectl kubestash repo key list {name}` lists them")),
+            );
+        }
+    };
+    remove_named(&name, &key, &args.paths, &args.reader, context).await
+}
+
+/// Removes a key of a Repository from these paths of it, or from all.
+///
+/// # Errors
+/// As [`remove`].
+pub(in crate::cli) async fn remove_named(
+    name: &str,
+    key: &str,
+    paths: &[String],
+    reader: &ReaderArgs,
+    context: &Context,
+) -> Result<Exit, CliError> {
+    let (session, paths) = super::opened(context, reader, name, paths).await?;
     let mut found = Vec::new();
     for path in &paths {
         let all = keys(&session.answer(path, Op::Keys).await?)?;
-        let meant: Vec<Key> = all.into_iter().filter(|k| k.id.starts_with(&args.key)).collect();
+        let meant: Vec<Key> = all.into_iter().filter(|k| k.id.starts_with(key)).collect();
         match meant.as_slice() {
             [] => {}
             [one] if one.current => {
@@ -276,15 +306,13 @@ pub async fn remove(args: &RemoveArgs, context: &Context) -> Result<Exit, CliErr
                     ),
                 )
                 .hint(format!(
-                    "`kubectl kubestash repo key rotate {}` replaces it safely",
-                    args.name
+                    "`kubectl kubestash repo key rotate {name}` replaces it safely"
                 )));
             }
             [one] => found.push((path.clone(), one.id.clone())),
             _ => {
                 return Err(CliError::usage(format!(
-                    "several keys of {path} begin with {}",
-                    args.key
+                    "several keys of {path} begin with {key}"
                 )));
             }
         }
@@ -292,12 +320,9 @@ pub async fn remove(args: &RemoveArgs, context: &Context) -> Result<Exit, CliErr
     if found.is_empty() {
         return Err(CliError::new(
             Exit::NothingMatched,
-            format!("Repository {} has no key {}", args.name, args.key),
+            format!("Repository {name} has no key {key}"),
         )
-        .hint(format!(
-            "`kubectl kubestash repo key list {}` lists them",
-            args.name
-        )));
+        .hint(format!("`kubectl kubestash repo key list {name}` lists them")));
     }
     for (path, id) in found {
         let op = Op::KeyRemove {

@@ -10,8 +10,8 @@ use crate::api::storage::Repository;
 use crate::cli::commands::nothing;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::report;
 use crate::cli::schemas::{self, View};
-use crate::cli::{names, report};
 use crate::cluster::{ListOptions, kinds};
 use crate::output::format::{Format, Shape};
 use crate::output::human;
@@ -41,9 +41,8 @@ pub struct ListArgs {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct ShowArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    name: String,
+    #[command(flatten)]
+    repository: super::Named,
     /// Form of the output: table, json, yaml or jsonpath=…
     #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse, default_value = "table")]
     output: Format,
@@ -197,12 +196,10 @@ pub async fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
 /// # Errors
 /// When it does not exist.
 pub async fn show(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
-    let named = names::parse(&args.name, &[&kinds::REPOSITORY])?;
+    let name = args.repository.one(context)?;
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
-    let found: Repository = cluster
-        .get(&kinds::REPOSITORY, Some(namespace), named.name)
-        .await?;
+    let found: Repository = cluster.get(&kinds::REPOSITORY, Some(namespace), &name).await?;
     let view = view(&found);
     if !args.output.is_table() {
         schemas::print(context, &args.output, &view)?;

@@ -16,10 +16,10 @@ use serde::Deserialize;
 
 use super::key;
 use crate::api::storage::Repository;
+use crate::cli::confirm::Confirmation;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::ReaderArgs;
-use crate::cli::names;
 use crate::cluster::{Cluster, Error, ListOptions, kinds};
 use crate::reader::op::Secret;
 
@@ -35,18 +35,22 @@ const ROTATION: &str = "kubestash.com/key-rotation";
 /// Every Repository that uses the Secret gets the new password as a further key; only when it is proven to open all of
 /// them the Secret is changed, and only when that is proven, too, the old keys go. Interrupted, run it again: it goes on.
 ///
+/// Copies of the old password that are kept elsewhere open nothing any more; so it asks first, or wants --yes.
+///
 /// Examples:
 ///   kubectl kubestash repo key rotate s3-repo
-///   kubectl kubestash repo key rotate s3-repo --new-password-file ./password
+///   kubectl kubestash repo key rotate s3-repo --new-password-file ./password --yes
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct RotateArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    pub(in crate::cli) name: String,
+    #[command(flatten)]
+    pub(in crate::cli) repository: super::Named,
     /// File with the new password, - for standard input; a strong one is made by default
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) new_password_file: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(in crate::cli) yes: bool,
     /// Stop after this step, to look at it: begin, add, switch or prove
     #[arg(long, value_name = "STEP", value_parser = ["begin", "add", "switch", "prove"], hide = true)]
     pub(in crate::cli) stop_after: Option<String>,
@@ -88,7 +92,8 @@ pub async fn run(args: &RotateArgs, context: &Context) -> Result<Exit, CliError>
             .ui
             .detail("--local: the second proof reads the Secret through the API server");
     }
-    let mut rotation = begin(args, context).await?;
+    let name = args.repository.one(context)?;
+    let mut rotation = begin(args, &name, context).await?;
     let stop = |step: &str| args.stop_after.as_deref() == Some(step);
     if !rotation.begun() {
         let password = match &args.new_password_file {
@@ -96,6 +101,7 @@ pub async fn run(args: &RotateArgs, context: &Context) -> Result<Exit, CliError>
             None => generated()?,
         };
         rotation.differs(&password)?;
+        rotation.confirm(args.yes)?;
         rotation.keep(&password).await?;
         context.ui.say("1/5 the new password waits in the Secret");
     } else {
@@ -127,17 +133,44 @@ pub async fn run(args: &RotateArgs, context: &Context) -> Result<Exit, CliError>
     rotation.remove(&sessions).await?;
     context.ui.say("5/5 the old keys are gone");
     context.ui.line(&format!(
-        "secret/{} rotated ({} of Repositories: {})",
+        "secret/{} rotated: its new password opens {}",
         rotation.secret.name_any(),
-        rotation.repositories.len(),
-        rotation
+        rotation.opened()
+    ))?;
+    Ok(Exit::Ok)
+}
+
+impl Rotation<'_> {
+    /// What the Secret opens, in words: `Repository demo/a`, `Repositories demo/a, demo/b`.
+    fn opened(&self) -> String {
+        let names: Vec<String> = self
             .repositories
             .iter()
             .map(|(namespace, name, _)| format!("{namespace}/{name}"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    ))?;
-    Ok(Exit::Ok)
+            .collect();
+        let word = if names.len() == 1 {
+            "Repository"
+        } else {
+            "Repositories"
+        };
+        format!("{word} {}", names.join(", "))
+    }
+
+    /// Asks whoever begins a rotation; one that is begun has been confirmed.
+    fn confirm(&self, yes: bool) -> Result<(), CliError> {
+        let name = self.secret.name_any();
+        self.context.ui.say(&format!(
+            "Secret {}/{name} gets a new password. It opens {}; copies of the old password that are kept elsewhere will open nothing any more.",
+            self.secret.namespace().unwrap_or_default(),
+            self.opened()
+        ));
+        Confirmation {
+            word: "yes",
+            verb: "replace it",
+            otherwise: "nothing was changed",
+        }
+        .ask(yes, self.context)
+    }
 }
 
 /// As the data of a Secret.
@@ -164,17 +197,14 @@ fn generated() -> Result<Secret, CliError> {
     ))
 }
 
-async fn begin<'c>(args: &RotateArgs, context: &'c Context) -> Result<Rotation<'c>, CliError> {
+async fn begin<'c>(args: &RotateArgs, name: &str, context: &'c Context) -> Result<Rotation<'c>, CliError> {
     let cluster = context.cluster().await?;
     let namespace = context.namespace().await?;
-    let named = names::parse(&args.name, &[&kinds::REPOSITORY])?;
-    let repository: Repository = cluster
-        .get(&kinds::REPOSITORY, Some(namespace), named.name)
-        .await?;
+    let repository: Repository = cluster.get(&kinds::REPOSITORY, Some(namespace), name).await?;
     let (place, name) = secret_of(&repository).ok_or_else(|| {
         CliError::new(
             Exit::Precondition,
-            format!("Repository {} names no encryption Secret", named.name),
+            format!("Repository {name} names no encryption Secret"),
         )
     })?;
     let secret: KubeSecret = cluster.get(&kinds::SECRET, Some(&place), &name).await?;

@@ -14,7 +14,7 @@ use crate::output::human;
 use crate::output::table::Table;
 use crate::reader::op::{LockLine, Op};
 
-/// Show the locks of a Repository, and remove those whose pod is gone
+/// Show the locks of Repositories, and remove those whose pod is gone
 ///
 /// A lock goes only when the cluster says that the very pod that took it has ended. All others stay, with the reason:
 /// removing the lock of somebody who still works can destroy data.
@@ -25,9 +25,8 @@ use crate::reader::op::{LockLine, Op};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct UnlockArgs {
-    /// The Repository
-    #[arg(value_name = "REPOSITORY")]
-    pub(in crate::cli) name: String,
+    #[command(flatten)]
+    pub(in crate::cli) repository: super::Named,
     /// Restic repository in it; may be repeated; all by default
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     pub(in crate::cli) paths: Vec<String>,
@@ -100,7 +99,15 @@ struct PodStatus {
 /// # Errors
 /// When the Repository cannot be read.
 pub async fn run(args: &UnlockArgs, context: &Context) -> Result<Exit, CliError> {
-    let (session, paths) = super::opened(context, &args.reader, &args.name, &args.paths).await?;
+    let names = args.repository.several(context)?;
+    super::each(context, &names, &args.output, async |name| {
+        unlock(args, name, &super::prefix(&names, name), context).await
+    })
+    .await
+}
+
+async fn unlock(args: &UnlockArgs, name: &str, prefix: &str, context: &Context) -> Result<Exit, CliError> {
+    let (session, paths) = super::opened(context, &args.reader, name, &args.paths).await?;
     let cluster = context.cluster().await?;
     let mut locks = Vec::new();
     for path in paths {
@@ -142,14 +149,14 @@ pub async fn run(args: &UnlockArgs, context: &Context) -> Result<Exit, CliError>
     let held = locks.iter().any(|l| l.state == "held");
     if !args.output.is_table() {
         let view = RepositoryLocks {
-            repository: args.name.clone(),
+            repository: name.to_owned(),
             locks,
         };
         schemas::print(context, &args.output, &view)?;
     } else if locks.is_empty() {
-        context.ui.say(&format!("Repository {} has no locks.", args.name));
+        context.ui.say(&format!("Repository {name} has no locks."));
     } else {
-        table(context, &locks)?;
+        table(context, prefix, &locks)?;
     }
     Ok(if held && !args.dry_run {
         Exit::Partial
@@ -158,13 +165,13 @@ pub async fn run(args: &UnlockArgs, context: &Context) -> Result<Exit, CliError>
     })
 }
 
-fn table(context: &Context, locks: &[LockView]) -> Result<(), CliError> {
+fn table(context: &Context, prefix: &str, locks: &[LockView]) -> Result<(), CliError> {
     let rows: Vec<Vec<String>> = locks
         .iter()
         .map(|l| {
             vec![
                 l.id.chars().take(8).collect(),
-                l.path.clone(),
+                format!("{prefix}{}", l.path),
                 l.host.clone(),
                 l.time
                     .map(|t| format!("{} ago", human::age(t, context.now)))

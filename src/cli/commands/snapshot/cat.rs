@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::entry::{shown, typed};
 use crate::cli::inside::{ReaderArgs, Session, Sink, pick};
+use crate::cli::objects::Files;
 use crate::output::ui::Ui;
 use crate::reader::op::{Bytes, Op};
 
@@ -20,12 +21,15 @@ use crate::reader::op::{Bytes, Op};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct CatArgs {
-    /// The Snapshot (NAME or snapshot/NAME), or bc/NAME or repo/NAME for its latest
-    #[arg(value_name = "SNAPSHOT")]
-    snapshot: String,
+    /// The Snapshot (NAME, snapshot/NAME or snapshot NAME), or bc/NAME or repo/NAME for its latest; - reads its name or
+    /// manifest from standard input
+    #[arg(value_name = "SNAPSHOT", required = true)]
+    snapshot: OsString,
     /// The file
-    #[arg(value_name = "PATH")]
-    path: OsString,
+    #[arg(value_name = "PATH", required_unless_present = "filename")]
+    path: Vec<OsString>,
+    #[command(flatten)]
+    files: Files,
     /// The component that it is in, where several have such a file
     #[arg(long, value_name = "NAME")]
     component: Option<String>,
@@ -47,8 +51,18 @@ impl Sink for Out<'_> {
 /// When the file does not exist or did not arrive as it is.
 pub async fn run(args: &CatArgs, context: &Context) -> Result<Exit, CliError> {
     let components: Vec<String> = args.component.iter().cloned().collect();
-    let picked = pick::pick(context, &args.snapshot, &components).await?;
-    let asked = typed(&args.path);
+    let words: Vec<&OsString> = std::iter::once(&args.snapshot).chain(&args.path).collect();
+    let (picked, rest) = pick::first(context, &words, &args.files, &components).await?;
+    let asked = match rest.as_slice() {
+        [path] => typed(path),
+        other => {
+            return Err(CliError::usage(format!(
+                "name one file of the Snapshot, not {}",
+                other.len()
+            ))
+            .hint("`kubectl kubestash snapshot download SNAPSHOT PATH… -o tar` prints several as an archive"));
+        }
+    };
     let places = picked.places(Some(&asked));
     if places.is_empty() {
         return Err(nowhere(&picked, &asked));

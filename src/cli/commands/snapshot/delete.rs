@@ -1,15 +1,15 @@
 //! `snapshot delete`: the object, and with the policy `WipeOut` its data.
 
-use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::api::storage::Snapshot;
+use crate::cli::confirm::Confirmation;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::pick;
-use crate::cli::names;
+use crate::cli::objects::{self, Files};
 use crate::cluster::kinds;
 use crate::output::human;
 
@@ -24,9 +24,11 @@ use crate::output::human;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct DeleteArgs {
-    /// The Snapshots
-    #[arg(value_name = "SNAPSHOT", required = true)]
+    /// The Snapshots: NAME, snapshot/NAME or snapshot NAME; - reads names or manifests from standard input
+    #[arg(value_name = "SNAPSHOT", required_unless_present = "filename")]
     snapshots: Vec<String>,
+    #[command(flatten)]
+    files: Files,
     /// What happens to the data; what the Snapshot says by default
     #[arg(long, value_name = "POLICY", value_parser = ["Delete", "WipeOut"])]
     policy: Option<String>,
@@ -43,11 +45,19 @@ pub struct DeleteArgs {
 /// # Errors
 /// When a Snapshot does not exist, nobody confirmed, or it does not go in time.
 pub async fn run(args: &DeleteArgs, context: &Context) -> Result<Exit, CliError> {
+    let named = objects::several(
+        context,
+        &args.snapshots,
+        &args.files.filename,
+        &[&kinds::SNAPSHOT],
+    )?;
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
     let mut doomed: Vec<(String, Option<String>, String)> = Vec::new();
-    for typed in &args.snapshots {
-        let name = names::parse(typed, &[&kinds::SNAPSHOT])?.name.to_owned();
+    for objects::Typed { name, .. } in named {
+        if doomed.iter().any(|(known, ..)| *known == name) {
+            continue;
+        }
         let found: Snapshot = cluster.get(&kinds::SNAPSHOT, Some(namespace), &name).await?;
         let policy = args
             .policy
@@ -65,13 +75,19 @@ pub async fn run(args: &DeleteArgs, context: &Context) -> Result<Exit, CliError>
             "Snapshot {name} of Repository {}{taken}: {fate}.",
             found.spec.repository
         ));
-        if !doomed.iter().any(|(known, ..)| *known == name) {
-            doomed.push((name, found.metadata.uid, policy));
-        }
+        doomed.push((name, found.metadata.uid, policy));
     }
-    if !args.yes {
-        confirm(context, &doomed)?;
+    // The name, or how many there are, so that nobody confirms by habit.
+    let word = match doomed.as_slice() {
+        [(name, ..)] => name.clone(),
+        several => several.len().to_string(),
+    };
+    Confirmation {
+        word: &word,
+        verb: "delete",
+        otherwise: "nothing was deleted",
     }
+    .ask(args.yes, context)?;
     for (name, uid, policy) in &doomed {
         if args.policy.is_some() {
             let patch = json!({"metadata": {"uid": uid}, "spec": {"deletionPolicy": policy}});
@@ -92,31 +108,6 @@ pub async fn run(args: &DeleteArgs, context: &Context) -> Result<Exit, CliError>
             .line(&format!("snapshot.storage.kubestash.com/{name} deleted"))?;
     }
     Ok(Exit::Ok)
-}
-
-/// Asks for the name (or how many there are), so that nobody confirms by habit.
-fn confirm(context: &Context, doomed: &[(String, Option<String>, String)]) -> Result<(), CliError> {
-    if !std::io::stdin().is_terminal() {
-        return Err(
-            CliError::usage("nobody is there to confirm this: standard input is no terminal")
-                .hint("`--yes` deletes without asking"),
-        );
-    }
-    let wanted = match doomed {
-        [(name, ..)] => name.clone(),
-        several => several.len().to_string(),
-    };
-    context.ui.say(&format!("Type {wanted} to delete:"));
-    let mut typed = String::new();
-    std::io::stdin().lock().read_line(&mut typed)?;
-    if typed.trim() == wanted {
-        Ok(())
-    } else {
-        Err(CliError::new(
-            Exit::Precondition,
-            "nothing was deleted: the answer was another",
-        ))
-    }
 }
 
 async fn gone(context: &Context, namespace: &str, name: &str, within: Duration) -> Result<(), CliError> {

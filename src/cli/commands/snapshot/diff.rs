@@ -12,6 +12,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::entry::{Entry, shown};
 use crate::cli::inside::pick::{self, Lines, Part, Picked};
 use crate::cli::inside::{ReaderArgs, Session};
+use crate::cli::objects::Files;
 use crate::cli::schemas::{self, View};
 use crate::output::format::Format;
 use crate::output::human;
@@ -31,12 +32,15 @@ use crate::reader::op::{Bytes, Op};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct DiffArgs {
-    /// The Snapshot to compare with, usually the older
-    #[arg(value_name = "FROM")]
-    from: String,
+    /// The Snapshot to compare with, usually the older: NAME or snapshot/NAME, or bc/NAME or repo/NAME for its latest; -
+    /// reads names or manifests from standard input
+    #[arg(value_name = "FROM", required_unless_present = "filename")]
+    from: Option<String>,
     /// The Snapshot that is compared, or live: what was backed up as it is now
     #[arg(value_name = "TO")]
-    to: String,
+    to: Vec<String>,
+    #[command(flatten)]
+    files: Files,
     /// With live: read every file and compare hashes
     #[arg(long)]
     content: bool,
@@ -111,17 +115,23 @@ struct Sum {
 /// # Errors
 /// When the Snapshots are of different Repositories or share no component.
 pub async fn run(args: &DiffArgs, context: &Context) -> Result<Exit, CliError> {
-    let from = pick::pick(context, &args.from, &args.component).await?;
-    let several = from.several();
-    let diff = if args.to == "live" {
-        Box::pin(live::compare(args, &from, context)).await?
-    } else if args.content {
-        return Err(CliError::usage(
-            "--content is for `live`; Snapshots are always compared by content",
-        ));
-    } else {
-        let to = pick::pick(context, &args.to, &args.component).await?;
-        Box::pin(snapshots(args, &from, &to, context)).await?
+    let words: Vec<String> = args.from.iter().chain(&args.to).cloned().collect();
+    let (several, diff) = match words.split_last() {
+        Some((last, words)) if last == "live" => {
+            let from = pick::one(context, words, &args.files, &args.component).await?;
+            let diff = Box::pin(live::compare(args, &from, context)).await?;
+            (from.several(), diff)
+        }
+        _ if args.content => {
+            return Err(CliError::usage(
+                "--content is for `live`; Snapshots are always compared by content",
+            ));
+        }
+        _ => {
+            let (from, to) = pick::pair(context, &words, &args.files, &args.component).await?;
+            let diff = Box::pin(snapshots(args, &from, &to, context)).await?;
+            (from.several(), diff)
+        }
     };
     if args.output.is_table() {
         for change in &diff.changes {

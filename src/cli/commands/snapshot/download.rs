@@ -29,6 +29,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::ReaderArgs;
 use crate::cli::inside::entry::shown;
 use crate::cli::inside::pick::{self, Picked};
+use crate::cli::objects::Files;
 use crate::cli::schemas::{self, View};
 use crate::output::format::Format;
 use crate::output::human;
@@ -47,12 +48,15 @@ use crate::reader::pattern::Choice;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct DownloadArgs {
-    /// The Snapshot (NAME or snapshot/NAME), or bc/NAME or repo/NAME for its latest
-    #[arg(value_name = "SNAPSHOT")]
-    snapshot: String,
+    /// The Snapshot (NAME, snapshot/NAME or snapshot NAME), or bc/NAME or repo/NAME for its latest; - reads its name or
+    /// manifest from standard input
+    #[arg(value_name = "SNAPSHOT", required_unless_present = "filename")]
+    snapshot: Option<OsString>,
     /// Files and directories; everything by default
     #[arg(value_name = "PATH")]
     paths: Vec<OsString>,
+    #[command(flatten)]
+    files: Files,
     /// The directory to write into; made where it is missing
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
@@ -150,14 +154,15 @@ impl Wanted<'_> {
 /// # Errors
 /// When something does not exist, is in the way, or did not arrive as it is.
 pub async fn run(args: &DownloadArgs, context: &Context) -> Result<Exit, CliError> {
-    let picked = pick::pick(context, &args.snapshot, &args.component).await?;
+    let words: Vec<&OsString> = args.snapshot.iter().chain(&args.paths).collect();
+    let (picked, paths) = pick::first(context, &words, &args.files, &args.component).await?;
     if args.output == "tar" {
         if args.to.is_some() {
             return Err(CliError::usage(
                 "-o tar writes to standard output; leave --to out",
             ));
         }
-        let wanted = wanted(args, &picked, Path::new(""));
+        let wanted = wanted(args, &paths, &picked, Path::new(""));
         return archive::archive(&picked, &wanted, context).await;
     }
     let format = Format::parse(&args.output).map_err(CliError::usage)?;
@@ -166,7 +171,7 @@ pub async fn run(args: &DownloadArgs, context: &Context) -> Result<Exit, CliErro
             "say where to: --to DIR, or -o tar for standard output",
         ));
     };
-    let wanted = wanted(args, &picked, to);
+    let wanted = wanted(args, &paths, &picked, to);
     let mut broken_off = BrokenOff(Some(context));
     let done = Box::pin(download(&picked, &wanted, context)).await;
     broken_off.0 = None;
@@ -197,9 +202,9 @@ impl Drop for BrokenOff<'_> {
     }
 }
 
-fn wanted<'a>(args: &'a DownloadArgs, picked: &Picked, to: &'a Path) -> Wanted<'a> {
+fn wanted<'a>(args: &'a DownloadArgs, paths: &'a [OsString], picked: &Picked, to: &'a Path) -> Wanted<'a> {
     Wanted {
-        paths: &args.paths,
+        paths,
         to,
         overwrite: args.overwrite,
         by_component: picked.several(),

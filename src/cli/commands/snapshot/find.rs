@@ -15,9 +15,10 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::entry::{shown, typed};
 use crate::cli::inside::pick::{self, Part};
 use crate::cli::inside::{ReaderArgs, Session};
-use crate::cli::names;
+use crate::cli::names::{self, Named};
 use crate::cli::schemas::{self, View};
-use crate::cluster::{ListOptions, kinds};
+use crate::cli::{objects, select};
+use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds};
 use crate::output::format::Format;
 use crate::output::human;
 use crate::output::table::Table;
@@ -49,15 +50,21 @@ pub struct FindArgs {
     reader: ReaderArgs,
 }
 
+/// What says where to look.
+const LOOKED_INTO: [&Kind; 3] = [&kinds::BACKUP_CONFIGURATION, &kinds::REPOSITORY, &kinds::SNAPSHOT];
+
 /// Where to look.
 #[derive(Debug, clap::Args)]
 pub(super) struct Where {
     /// Only in this Repository
-    #[arg(long, visible_alias = "repository", value_name = "REPOSITORY")]
+    #[arg(long, visible_alias = "repository", value_name = "REPOSITORY", value_parser = names::of_repository)]
     pub(super) repo: Option<String>,
-    /// Only in the Snapshots of bc/NAME, repo/NAME, or one Snapshot
+    /// Only in the Snapshots of bc/NAME, repo/NAME, or one Snapshot; - reads names or manifests from standard input
     #[arg(long = "in", value_name = "KIND/NAME", conflicts_with = "repo")]
-    pub(super) within: Option<String>,
+    pub(super) within: Vec<String>,
+    /// Manifests that name where to look, as --in does; - for standard input
+    #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "repo")]
+    pub(super) filename: Vec<String>,
     /// Only in Snapshots that are no older than this
     #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
     pub(super) since: Option<Duration>,
@@ -134,6 +141,25 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
+    /// All Snapshots of a Repository.
+    async fn of(repository: &str, cluster: &Cluster, namespace: &str) -> Result<Self, CliError> {
+        Ok(Shelf {
+            repository: repository.to_owned(),
+            snapshots: pick::of_repository(cluster, namespace, repository).await?,
+        })
+    }
+
+    /// Adds the Snapshots of another that are not here yet.
+    fn add(&mut self, other: Shelf) {
+        for snapshot in other.snapshots {
+            let name = snapshot.name_any();
+            if !self.snapshots.iter().any(|s| s.name_any() == name) {
+                self.snapshots.push(snapshot);
+            }
+        }
+        self.snapshots.sort_by_key(pick::time);
+    }
+
     /// Its restic repositories, each with the restic snapshots in it and whose they are.
     pub(super) fn stores(&self, components: &[String]) -> HashMap<String, Vec<(Part, &Snapshot)>> {
         let mut stores: HashMap<String, Vec<(Part, &Snapshot)>> = HashMap::new();
@@ -152,60 +178,84 @@ impl Shelf {
     }
 }
 
-/// The Repositories that are looked into, each with its Snapshots.
+/// The Repositories that are looked into, each once, with its Snapshots, each once.
 ///
 /// # Errors
 /// When one does not exist or cannot be read.
 pub(super) async fn shelves(place: &Where, context: &Context) -> Result<Vec<Shelf>, CliError> {
+    let named = if place.within.is_empty() && place.filename.is_empty() {
+        Vec::new()
+    } else {
+        objects::several(context, &place.within, &place.filename, &LOOKED_INTO)?
+    };
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
-    let named = match &place.within {
-        Some(typed) => Some(names::parse(
-            typed,
-            &[&kinds::BACKUP_CONFIGURATION, &kinds::REPOSITORY, &kinds::SNAPSHOT],
-        )?),
-        None => None,
-    };
-    let repositories = match (&place.repo, named) {
-        (Some(repository), _) => vec![repository.clone()],
-        (None, Some(named)) if named.kind == Some(&kinds::REPOSITORY) => vec![named.name.to_owned()],
-        (None, Some(named)) if named.kind == Some(&kinds::BACKUP_CONFIGURATION) => {
-            let found = cluster
-                .get(&kinds::BACKUP_CONFIGURATION, Some(namespace), named.name)
-                .await?;
-            pick::repositories(&found)
-        }
-        (None, Some(_)) => {
-            let typed = place.within.as_deref().unwrap_or_default();
-            let picked = pick::pick(context, typed, &[]).await?;
-            return Ok(vec![Shelf {
-                repository: picked.repository().to_owned(),
-                snapshots: vec![picked.snapshot],
-            }]);
-        }
-        (None, None) => {
-            let all: Vec<Repository> = cluster
-                .list(&kinds::REPOSITORY, &ListOptions::of(namespace))
-                .await?;
-            all.iter().map(ResourceExt::name_any).collect()
-        }
-    };
-    let oldest = place.since.map(|since| context.now - since);
-    let mut shelves = Vec::new();
-    for repository in repositories {
-        let mut snapshots = pick::of_repository(cluster, namespace, &repository).await?;
-        if snapshots.is_empty() && place.repo.is_some() {
+    let mut shelves: Vec<Shelf> = Vec::new();
+    if let Some(repository) = &place.repo {
+        let shelf = Shelf::of(repository, cluster, namespace).await?;
+        if shelf.snapshots.is_empty() {
             let _: Repository = cluster
-                .get(&kinds::REPOSITORY, Some(namespace), &repository)
+                .get(&kinds::REPOSITORY, Some(namespace), repository)
                 .await?;
         }
-        snapshots.retain(|s| oldest.is_none_or(|oldest| pick::time(s) >= Some(oldest)));
-        if !snapshots.is_empty() {
-            shelves.push(Shelf {
-                repository,
-                snapshots,
-            });
+        shelves.push(shelf);
+    } else if named.is_empty() {
+        let all: Vec<Repository> = cluster
+            .list(&kinds::REPOSITORY, &ListOptions::of(namespace))
+            .await?;
+        for repository in &all {
+            shelves.push(Shelf::of(&repository.name_any(), cluster, namespace).await?);
         }
+    }
+    for one in &named {
+        for shelf in named_shelves(one.named(), cluster, namespace).await? {
+            match shelves.iter_mut().find(|s| s.repository == shelf.repository) {
+                Some(known) => known.add(shelf),
+                None => shelves.push(shelf),
+            }
+        }
+    }
+    let oldest = place.since.map(|since| context.now - since);
+    for shelf in &mut shelves {
+        shelf
+            .snapshots
+            .retain(|s| oldest.is_none_or(|oldest| pick::time(s) >= Some(oldest)));
+    }
+    shelves.retain(|shelf| !shelf.snapshots.is_empty());
+    Ok(shelves)
+}
+
+/// Where one object that was named says to look. A bare name is a Snapshot's, or else a BackupConfiguration's.
+async fn named_shelves(named: Named<'_>, cluster: &Cluster, namespace: &str) -> Result<Vec<Shelf>, CliError> {
+    if named.kind == Some(&kinds::REPOSITORY) {
+        let _: Repository = cluster
+            .get(&kinds::REPOSITORY, Some(namespace), named.name)
+            .await?;
+        return Ok(vec![Shelf::of(named.name, cluster, namespace).await?]);
+    }
+    if named.kind != Some(&kinds::BACKUP_CONFIGURATION) {
+        let found = cluster
+            .get::<Snapshot>(&kinds::SNAPSHOT, Some(namespace), named.name)
+            .await;
+        match found {
+            Ok(snapshot) => {
+                return Ok(vec![Shelf {
+                    repository: snapshot.spec.repository.clone(),
+                    snapshots: vec![snapshot],
+                }]);
+            }
+            Err(Error::NotFound { .. }) if named.kind.is_none() => {}
+            Err(error) => {
+                return Err(CliError::from(error).hint(format!(
+                    "`kubectl kubestash snapshot list -n {namespace}` lists them"
+                )));
+            }
+        }
+    }
+    let configuration = select::configuration(cluster, namespace, named.name).await?;
+    let mut shelves = Vec::new();
+    for repository in pick::repositories(&configuration) {
+        shelves.push(Shelf::of(&repository, cluster, namespace).await?);
     }
     Ok(shelves)
 }
@@ -253,10 +303,11 @@ pub(super) async fn search(
 /// # Errors
 /// When a Repository cannot be read.
 pub async fn run(args: &FindArgs, context: &Context) -> Result<Exit, CliError> {
-    let namespace = context.namespace().await?;
     let patterns: Vec<Vec<u8>> = args.patterns.iter().map(|p| typed(p)).collect();
     let mut matches = Vec::new();
-    for shelf in shelves(&args.place, context).await? {
+    let shelves = shelves(&args.place, context).await?;
+    let namespace = context.namespace().await?;
+    for shelf in shelves {
         let stores = shelf.stores(&args.place.component);
         if stores.is_empty() {
             continue;

@@ -83,10 +83,11 @@ struct Version {
 /// # Errors
 /// When a Repository cannot be read, or no Snapshot has the file.
 pub async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliError> {
-    let namespace = context.namespace().await?;
     let asked = typed(&args.path);
     let mut versions = Vec::new();
-    for shelf in shelves(&args.place, context).await? {
+    let shelves = shelves(&args.place, context).await?;
+    let namespace = context.namespace().await?;
+    for shelf in shelves {
         let stores = shelf.stores(&args.place.component);
         if stores.is_empty() {
             continue;

@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::cli::commands::nothing;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::report;
 use crate::cli::views::Snapshot;
+use crate::cli::{names, report};
 use crate::cluster::{Cluster, ListOptions, Page, kinds};
 use crate::output::format::{Format, Shape};
 use crate::output::table::Table;
@@ -22,7 +22,7 @@ use crate::output::table::Table;
 #[command(verbatim_doc_comment)]
 pub struct ListArgs {
     /// Only of this Repository
-    #[arg(long, visible_alias = "repository", value_name = "REPOSITORY")]
+    #[arg(long, visible_alias = "repository", value_name = "REPOSITORY", value_parser = names::of_repository)]
     repo: Option<String>,
     /// Only with these labels
     #[arg(short = 'l', long, value_name = "SELECTOR")]

@@ -1,6 +1,6 @@
 //! `snapshot ls` and `snapshot tree`: the files in a Snapshot.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,6 +10,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::entry::{Entry, EntryView, shown, typed};
 use crate::cli::inside::pick::{self, Lines, Part, Picked};
 use crate::cli::inside::{ReaderArgs, Session};
+use crate::cli::objects::Files;
 use crate::cli::schemas::{self, View};
 use crate::output::format::Format;
 use crate::output::human;
@@ -27,12 +28,15 @@ use crate::reader::op::{Bytes, Op};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct LsArgs {
-    /// The Snapshot (NAME or snapshot/NAME), or bc/NAME or repo/NAME for its latest
-    #[arg(value_name = "SNAPSHOT")]
-    snapshot: String,
+    /// The Snapshot (NAME, snapshot/NAME or snapshot NAME), or bc/NAME or repo/NAME for its latest; - reads its name or
+    /// manifest from standard input
+    #[arg(value_name = "SNAPSHOT", required_unless_present = "filename")]
+    snapshot: Option<OsString>,
     /// A directory or file in it
     #[arg(value_name = "PATH")]
-    path: Option<OsString>,
+    path: Vec<OsString>,
+    #[command(flatten)]
+    files: Files,
     /// Everything below it, too
     #[arg(short = 'R', long)]
     recursive: bool,
@@ -62,12 +66,15 @@ pub struct LsArgs {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct TreeArgs {
-    /// The Snapshot (NAME or snapshot/NAME), or bc/NAME or repo/NAME for its latest
-    #[arg(value_name = "SNAPSHOT")]
-    snapshot: String,
+    /// The Snapshot (NAME, snapshot/NAME or snapshot NAME), or bc/NAME or repo/NAME for its latest; - reads its name or
+    /// manifest from standard input
+    #[arg(value_name = "SNAPSHOT", required_unless_present = "filename")]
+    snapshot: Option<OsString>,
     /// A directory in it
     #[arg(value_name = "PATH")]
-    path: Option<OsString>,
+    path: Vec<OsString>,
+    #[command(flatten)]
+    files: Files,
     /// How many levels to show
     #[arg(long, value_name = "LEVELS")]
     depth: Option<usize>,
@@ -104,28 +111,24 @@ impl View for SnapshotFiles {
 /// # Errors
 /// When the Snapshot or the path does not exist, or the repository cannot be read.
 pub async fn run(args: &LsArgs, context: &Context) -> Result<Exit, CliError> {
-    let picked = pick::pick(context, &args.snapshot, &args.component).await?;
+    let words: Vec<&OsString> = args.snapshot.iter().chain(&args.path).collect();
+    let (picked, rest) = pick::first(context, &words, &args.files, &args.component).await?;
+    let path = at_most_one(&rest)?;
     let namespace = context.namespace().await?;
     let session = Session::open(context, &args.reader, namespace, picked.repository()).await?;
     let several = picked.several();
     let table = args.output.is_table();
     let mut views = Vec::new();
     let long = args.long || args.output == Format::Wide;
-    each(
-        &session,
-        &picked,
-        args.path.as_deref(),
-        args.recursive,
-        |part, entry| {
-            if table {
-                let line = row(&entry, part, several, long);
-                context.ui.line(&line)?;
-            } else {
-                views.push(entry.view(&part.component));
-            }
-            Ok(())
-        },
-    )
+    each(&session, &picked, path, args.recursive, |part, entry| {
+        if table {
+            let line = row(&entry, part, several, long);
+            context.ui.line(&line)?;
+        } else {
+            views.push(entry.view(&part.component));
+        }
+        Ok(())
+    })
     .await?;
     if !table {
         let view = SnapshotFiles {
@@ -136,6 +139,18 @@ pub async fn run(args: &LsArgs, context: &Context) -> Result<Exit, CliError> {
         schemas::print(context, &args.output, &view)?;
     }
     Ok(Exit::Ok)
+}
+
+/// The path that was typed after the Snapshot.
+fn at_most_one(words: &[OsString]) -> Result<Option<&OsStr>, CliError> {
+    match words {
+        [] => Ok(None),
+        [path] => Ok(Some(path)),
+        several => Err(
+            CliError::usage(format!("name one path in the Snapshot, not {}", several.len()))
+                .hint("without a path, or with that of a directory, all in it is listed"),
+        ),
+    }
 }
 
 fn row(entry: &Entry, part: &Part, several: bool, long: bool) -> String {
@@ -220,13 +235,15 @@ pub(in crate::cli) fn nowhere(picked: &Picked, path: &[u8]) -> CliError {
 /// # Errors
 /// As [`run`].
 pub async fn tree(args: &TreeArgs, context: &Context) -> Result<Exit, CliError> {
-    let picked = pick::pick(context, &args.snapshot, &args.component).await?;
+    let words: Vec<&OsString> = args.snapshot.iter().chain(&args.path).collect();
+    let (picked, rest) = pick::first(context, &words, &args.files, &args.component).await?;
+    let path = at_most_one(&rest)?;
     let namespace = context.namespace().await?;
     let session = Session::open(context, &args.reader, namespace, picked.repository()).await?;
     let mut entries: Vec<(String, Vec<u8>, Entry)> = Vec::new();
-    let asked = args.path.as_deref().map(typed);
+    let asked = path.map(typed);
     let roots: Vec<(Part, Vec<u8>)> = picked.places(asked.as_deref());
-    each(&session, &picked, args.path.as_deref(), true, |part, entry| {
+    each(&session, &picked, path, true, |part, entry| {
         let root = roots
             .iter()
             .find(|(p, _)| p == part)

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::state;
-use crate::cli::names;
+use crate::cli::objects::{self, Files};
 use crate::cli::schemas::{self, View};
 use crate::cli::show::{ComponentView, ConditionView, Page, conditions};
 use crate::cli::views::{self, SnapshotDetail};
@@ -21,9 +21,11 @@ use crate::output::format::Format;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct ShowArgs {
-    /// The Snapshot: NAME or snapshot/NAME
-    #[arg(value_name = "SNAPSHOT")]
-    snapshot: String,
+    /// The Snapshot: NAME, snapshot/NAME or snapshot NAME; - reads its name or manifest from standard input
+    #[arg(value_name = "SNAPSHOT", required_unless_present = "filename", num_args = 1..)]
+    snapshot: Vec<String>,
+    #[command(flatten)]
+    files: Files,
     /// Form of the output: table, json, yaml or jsonpath=…
     #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse, default_value = "table")]
     output: Format,
@@ -89,12 +91,13 @@ struct ApplicationView {
 /// # Errors
 /// When it does not exist or cannot be read.
 pub async fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
-    let named = names::parse(&args.snapshot, &[&kinds::SNAPSHOT])?;
+    let known = [&kinds::SNAPSHOT];
+    let name = objects::one(context, &args.snapshot, &args.files.filename, &known)?.name;
     let namespace = context.namespace().await?;
     let snapshot: SnapshotDetail = context
         .cluster()
         .await?
-        .get(&kinds::SNAPSHOT, Some(namespace), named.name)
+        .get(&kinds::SNAPSHOT, Some(namespace), &name)
         .await
         .map_err(|e| {
             CliError::from(e).hint(format!(
