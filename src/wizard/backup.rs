@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use self::manifests::{manifests, new_secret};
 pub use self::schedule::sessions;
+use super::asking::Asking;
 use super::credentials::Values;
 use super::found::Found;
 use super::names;
@@ -151,6 +153,40 @@ impl State {
             .targets
             .iter()
             .find(|t| t.kind == kind && t.name == name)
+    }
+}
+
+impl Asking for State {
+    type Answers = BackupAnswers;
+
+    const COMMAND: &'static str = "backup";
+    const OURS: &'static [&'static Kind] = &[
+        &kinds::BACKUP_STORAGE,
+        &kinds::RETENTION_POLICY,
+        &kinds::REPOSITORY,
+        &kinds::ADDON,
+        &kinds::BACKUP_CONFIGURATION,
+    ];
+    const BUILTIN: &'static [&'static Kind] = &[
+        &kinds::DEPLOYMENT,
+        &kinds::STATEFUL_SET,
+        &kinds::DAEMON_SET,
+        &kinds::CLAIM,
+        &kinds::SECRET,
+        &kinds::NAMESPACE,
+    ];
+    const STEPS: &'static [Step<Self>] = STEPS;
+
+    fn answers(&self) -> &BackupAnswers {
+        &self.answers
+    }
+
+    fn found(&self) -> &Found {
+        &self.found
+    }
+
+    fn manifests(&self) -> Option<Vec<Value>> {
+        manifests(self)
     }
 }
 

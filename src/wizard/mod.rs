@@ -10,6 +10,7 @@
 //! Called by `kubectl kubestash create …` and `restore`, which fetch, show, prove, apply and wait.
 
 pub mod answers;
+pub mod asking;
 pub mod backup;
 pub mod credentials;
 pub mod diff;

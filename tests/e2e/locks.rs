@@ -1,12 +1,11 @@
 //! Locks of pods that live, that ended in order, and that were killed: `repo unlock` removes those of pods that are gone,
 //! and no other.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::stage::{Scene, eventually, program, stage};
+use super::stage::{Scene, eventually, stage};
 use crate::documents;
 
 /// Stops every restic in a container without ending it, and prints which.
@@ -134,59 +133,5 @@ fn the_lock_of_a_killed_backup_goes_when_its_pod_is_gone_and_not_before() {
     assert_eq!(locks.out.trim(), "", "{locks:?}");
     let ended = scene.finished(&session);
     assert_eq!(ended["status"]["phase"], "Failed", "{ended:#}");
-    scene.is_whole_and_goes_on();
-}
-
-#[test]
-fn the_lock_of_a_reader_that_ends_in_the_middle_can_be_told_and_goes() {
-    let Some(stage) = stage() else { return };
-    let scene = stage.scene("locks-reader");
-    let ns = scene.namespace.as_str();
-    scene.backed_up();
-    stage.sh(
-        ns,
-        "data-pod",
-        "i=0; while [ $i -lt 24 ]; do dd if=/dev/urandom of=/data/f$i bs=1048576 count=10 2>/dev/null; i=$((i+1)); done",
-    );
-    assert_eq!(scene.backup_now("app").code, 0);
-    let to = tempfile::tempdir().unwrap();
-    let mut download = Command::new(program())
-        .env("KUBECONFIG", &stage.kubeconfig)
-        .args(["snapshot", "download", "bc/app", "--to"])
-        .arg(to.path())
-        .args(["-n", ns])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let selector = "app.kubernetes.io/component=kubestash-reader";
-    // It is stopped again and again, until it is found with its lock.
-    let (pod, lock) = eventually("a reader that holds a lock", Duration::from_secs(120), || {
-        let pods = stage.list(ns, "pod", selector);
-        let pod = pods.first()?["metadata"]["name"].as_str()?.to_owned();
-        let exec = |script: &str| stage.kubectl(&["exec", "-n", ns, &pod, "--", "sh", "-c", script]);
-        if exec(FREEZE).out.trim().is_empty() {
-            return None;
-        }
-        let locks = scene.restic("app", "dump", &["list", "locks", "--no-lock", "-q"]);
-        let lock = locks.out.lines().next().map(|id| id.trim().to_owned());
-        if lock.is_none() {
-            exec(&FREEZE.replace("STOP", "CONT"));
-        }
-        Some((pod, lock?))
-    });
-    // In order, as a node is drained: the pod has all the time it wants to say goodbye, and restic has none.
-    stage
-        .kubectl(&["delete", "pod", &pod, "-n", ns, "--wait=true"])
-        .ok();
-    let of_it = scene.locks().into_iter().find(|l| l["id"] == lock.as_str());
-    let of_it = of_it.unwrap_or_else(|| panic!("{lock} is not in {:#?}", scene.locks()));
-    assert_eq!(of_it["state"], "stale", "{of_it:#}");
-    assert!(of_it["reason"].as_str().unwrap().contains(&pod), "{of_it:#}");
-    // The download goes on with another reader, or says that it could not; both is well.
-    download.wait().unwrap();
-    let gone = scene.does(&["unlock", "app-repo"]);
-    assert_eq!(gone.code, 0, "{gone:?}");
     scene.is_whole_and_goes_on();
 }

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use self::finish::{Wizard, finish};
+use self::finish::{Answers, Order, Wizard, finish};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::report;
@@ -28,10 +28,11 @@ use crate::cluster::{Cluster, Error, ListOptions, kinds};
 use crate::output::format::Format;
 use crate::output::human;
 use crate::wizard::answers;
+use crate::wizard::asking::{Asking, any};
 use crate::wizard::found::fetch;
 use crate::wizard::prompter::{Choice, Halt, Nobody, Prompter, Question, choose};
 use crate::wizard::terminal::Terminal;
-use crate::wizard::walk::{Step, Walk};
+use crate::wizard::walk::Walk;
 
 /// Create storages, retention policies, backups and restores, step by step or by flags
 ///
@@ -181,11 +182,21 @@ struct Filled<S> {
 ///
 /// # Errors
 /// What is missing or refused, and that the person left.
-async fn run_wizard<W: Wizard>(wizard: &W, common: &Common, context: &Context) -> Result<Exit, CliError> {
+async fn run_wizard<W: Wizard>(
+    wizard: &W,
+    flags: &Answers<W>,
+    common: &Common,
+    context: &Context,
+) -> Result<Exit, CliError> {
+    let order = Order {
+        wizard,
+        answers: common.answers(flags)?,
+        common,
+    };
     let own = context.namespace().await?;
     let cluster = context.cluster().await?;
     // Whoever gave no answer at all has not thought of the namespace either.
-    let ask = somebody_there() && context.flags.namespace.is_none() && !wizard.anything_given();
+    let ask = somebody_there() && context.flags.namespace.is_none() && !any(&order.answers);
     loop {
         let namespace = if ask {
             ask_namespace(context, cluster, own).await?
@@ -197,13 +208,13 @@ async fn run_wizard<W: Wizard>(wizard: &W, common: &Common, context: &Context) -
             cluster,
             chosen,
             context.now,
-            wizard.ours(),
-            wizard.builtin(),
+            W::State::OURS,
+            W::State::BUILTIN,
         ))
         .await?;
-        let state = wizard.begin(Arc::new(found));
-        match fill(wizard, common, context, state)? {
-            Some(filled) => return finish(wizard, common, context, filled).await,
+        let state = wizard.begin(order.answers.clone(), Arc::new(found));
+        match fill(common, context, state)? {
+            Some(filled) => return finish(&order, context, filled).await,
             None if namespace.is_some() => {}
             None => return Err(left()),
         }
@@ -248,22 +259,17 @@ async fn ask_namespace(context: &Context, cluster: &Cluster, own: &str) -> Resul
 
 /// Goes through the steps: with nobody first, so that a complete set of flags asks nothing; with a person where something
 /// is missing or was asked for. `None`: the person went back before the first question.
-fn fill<W: Wizard>(
-    wizard: &W,
-    common: &Common,
-    context: &Context,
-    state: W::State,
-) -> Result<Option<Filled<W::State>>, CliError> {
+fn fill<S: Asking>(common: &Common, context: &Context, state: S) -> Result<Option<Filled<S>>, CliError> {
     let mut nobody = Nobody::default();
     let mut alone = state.clone();
-    let outcome = Walk::default().run(&mut alone, wizard.steps(), &mut nobody);
+    let outcome = Walk::default().run(&mut alone, S::STEPS, &mut nobody);
     let ask = somebody_there() && (common.interactive || !nobody.missing.is_empty());
     if !ask {
         if let Err(Halt::Failed(message, hint)) = outcome {
             return Err(refused(&message, hint));
         }
         if !nobody.missing.is_empty() {
-            return Err(missing(wizard.command(), &nobody));
+            return Err(missing(S::COMMAND, &nobody));
         }
         for (flag, value) in nobody.assumed.iter().filter(|(_, value)| !value.is_empty()) {
             context.ui.detail(&format!("{flag} {value} (by default)"));
@@ -279,21 +285,17 @@ fn fill<W: Wizard>(
         walk: Walk::default(),
         person: Some(Terminal::new(context.ui.style())),
     };
-    Ok(ask_rest(&mut filled, wizard.steps(), context)?.then_some(filled))
+    Ok(ask_rest(&mut filled, context)?.then_some(filled))
 }
 
 /// Asks until everything is answered. What cannot be right is said, and the last question asked again. False: the person
 /// went back before the first question.
-fn ask_rest<S: Clone>(
-    filled: &mut Filled<S>,
-    steps: &[Step<S>],
-    context: &Context,
-) -> Result<bool, CliError> {
+fn ask_rest<S: Asking>(filled: &mut Filled<S>, context: &Context) -> Result<bool, CliError> {
     let Some(person) = filled.person.as_mut() else {
         return Ok(true);
     };
     loop {
-        match filled.walk.run(&mut filled.state, steps, person) {
+        match filled.walk.run(&mut filled.state, S::STEPS, person) {
             Ok(()) => return Ok(true),
             Err(Halt::Quit | Halt::Missing) => return Err(left()),
             Err(Halt::Back) => return Ok(false),

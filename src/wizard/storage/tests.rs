@@ -1,4 +1,5 @@
 use super::*;
+use crate::wizard::credentials;
 use crate::wizard::prompter::{Halt, Nobody};
 use crate::wizard::scripted::{Line, Scripted};
 use crate::wizard::walk::Walk;

@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::finish::{Wizard, Written, any, ready};
+use super::finish::{Wizard, Written, ready};
 use super::{Common, run_wizard};
 use crate::api::core::BackupConfiguration;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cluster::{Cluster, Kind, kinds};
+use crate::cluster::{Cluster, kinds};
 use crate::decide::explain;
-use crate::wizard::answers::command_line;
-use crate::wizard::backup::{BackupAnswers, STEPS, State, manifests, new_secret, sessions};
+use crate::wizard::backup::{BackupAnswers, State, new_secret, sessions};
 use crate::wizard::found::Found;
 use crate::wizard::preview;
-use crate::wizard::walk::Step;
 
 /// Create a BackupConfiguration: what is backed up, where to, when, and what is kept
 ///
@@ -41,63 +39,16 @@ pub struct BackupArgs {
 /// # Errors
 /// What is missing, what the API server refuses.
 pub async fn run(args: &BackupArgs, context: &Context) -> Result<Exit, CliError> {
-    let wizard = Making {
-        answers: args.common.answers(&args.answers)?,
-    };
-    Box::pin(run_wizard(&wizard, &args.common, context)).await
+    Box::pin(run_wizard(&Making, &args.answers, &args.common, context)).await
 }
 
-/// The command with all of its answers, those of the file included.
-struct Making {
-    answers: BackupAnswers,
-}
+struct Making;
 
 impl Wizard for Making {
     type State = State;
 
-    fn command(&self) -> &'static str {
-        "backup"
-    }
-
-    fn ours(&self) -> &'static [&'static Kind] {
-        &[
-            &kinds::BACKUP_STORAGE,
-            &kinds::RETENTION_POLICY,
-            &kinds::REPOSITORY,
-            &kinds::ADDON,
-            &kinds::BACKUP_CONFIGURATION,
-        ]
-    }
-
-    fn builtin(&self) -> &'static [&'static Kind] {
-        &[
-            &kinds::DEPLOYMENT,
-            &kinds::STATEFUL_SET,
-            &kinds::DAEMON_SET,
-            &kinds::CLAIM,
-            &kinds::SECRET,
-            &kinds::NAMESPACE,
-        ]
-    }
-
-    fn anything_given(&self) -> bool {
-        any(&self.answers)
-    }
-
-    fn begin(&self, found: Arc<Found>) -> State {
-        State::new(self.answers.clone(), found)
-    }
-
-    fn steps(&self) -> &'static [Step<State>] {
-        STEPS
-    }
-
-    fn manifests(&self, state: &State) -> Option<Vec<Value>> {
-        manifests(state)
-    }
-
-    fn command_line(&self, state: &State) -> String {
-        command_line("create backup", &state.found.namespace, &state.answers)
+    fn begin(&self, answers: BackupAnswers, found: Arc<Found>) -> State {
+        State::new(answers, found)
     }
 
     async fn after(

@@ -12,31 +12,16 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::report;
 use crate::cluster::{Cluster, Kind};
 use crate::output::human;
-use crate::wizard::answers::given;
+use crate::wizard::asking::Asking;
 use crate::wizard::found::Found;
 use crate::wizard::prompter::{Choice, Question, choose};
-use crate::wizard::walk::Step;
 
-/// One wizard, as far as its end differs from the others'.
+/// One command, as far as it differs from the others: how its wizard begins, and what comes after the answers.
 pub(super) trait Wizard {
-    /// Its state.
-    type State: Clone + 'static;
-    /// The word after `create`.
-    fn command(&self) -> &'static str;
-    /// Kinds of ours that its choices come from.
-    fn ours(&self) -> &'static [&'static Kind];
-    /// Kinds of Kubernetes' own.
-    fn builtin(&self) -> &'static [&'static Kind];
-    /// Whether any answer was given.
-    fn anything_given(&self) -> bool;
-    /// The state before the first question.
-    fn begin(&self, found: Arc<Found>) -> Self::State;
-    /// Its steps.
-    fn steps(&self) -> &'static [Step<Self::State>];
-    /// The objects of complete answers.
-    fn manifests(&self, state: &Self::State) -> Option<Vec<Value>>;
-    /// The command line that gives the same answers.
-    fn command_line(&self, state: &Self::State) -> String;
+    /// Its wizard.
+    type State: Asking;
+    /// The wizard before the first question.
+    fn begin(&self, answers: Answers<Self>, found: Arc<Found>) -> Self::State;
     /// Tries what is to be written, before it is.
     async fn prove(&self, state: &Self::State, context: &Context, cluster: &Cluster) -> Result<(), CliError> {
         let _ = (state, context, cluster);
@@ -52,6 +37,19 @@ pub(super) trait Wizard {
     ) -> Result<Exit, CliError>;
 }
 
+/// The answers of a command.
+pub(super) type Answers<W> = <<W as Wizard>::State as Asking>::Answers;
+
+/// A command with all that was given: its answers, those of the file included, and how it is to be run.
+pub(super) struct Order<'o, W: Wizard> {
+    /// The command.
+    pub(super) wizard: &'o W,
+    /// The answers before the first question.
+    pub(super) answers: Answers<W>,
+    /// How it is run.
+    pub(super) common: &'o Common,
+}
+
 /// What was written, and whether to wait for it.
 pub(super) struct Written<'w> {
     /// The objects as the server has them, without the values of Secrets.
@@ -62,17 +60,18 @@ pub(super) struct Written<'w> {
 
 /// Takes a wizard to its end.
 pub(super) async fn finish<W: Wizard>(
-    wizard: &W,
-    common: &Common,
+    order: &Order<'_, W>,
     context: &Context,
     mut filled: Filled<W::State>,
 ) -> Result<Exit, CliError> {
+    let Order { wizard, common, .. } = *order;
     loop {
-        let objects = wizard
-            .manifests(&filled.state)
+        let objects = filled
+            .state
+            .manifests()
             .ok_or_else(|| CliError::new(Exit::Error, "the answers are not complete"))?;
         if filled.person.is_some() {
-            let line = wizard.command_line(&filled.state);
+            let line = filled.state.command_line(&order.answers);
             context.ui.say(&format!(
                 "\n{}\n  {}",
                 context.ui.style().strong("The same without questions"),
@@ -92,20 +91,20 @@ pub(super) async fn finish<W: Wizard>(
         match decision {
             Decision::Quit => return Err(left()),
             Decision::Saved => return Ok(Exit::Ok),
-            Decision::Back => go_back(wizard, context, &mut filled)?,
+            Decision::Back => go_back(context, &mut filled)?,
             Decision::Apply(objects) => match proven(wizard, context, cluster, &mut filled).await? {
                 Proven::Write => return write(wizard, common, context, &filled, &objects, true).await,
-                Proven::Back => go_back(wizard, context, &mut filled)?,
+                Proven::Back => go_back(context, &mut filled)?,
             },
         }
     }
 }
 
-fn go_back<W: Wizard>(wizard: &W, context: &Context, filled: &mut Filled<W::State>) -> Result<(), CliError> {
+fn go_back<S: Asking>(context: &Context, filled: &mut Filled<S>) -> Result<(), CliError> {
     if !filled.walk.back(&mut filled.state) {
         return Err(left());
     }
-    if ask_rest(filled, wizard.steps(), context)? {
+    if ask_rest(filled, context)? {
         Ok(())
     } else {
         Err(left())
@@ -269,9 +268,4 @@ pub(super) fn condition(object: &Value) -> String {
     broken
         .map(|c| report::text(c, "/message").to_owned())
         .unwrap_or_default()
-}
-
-/// Whether any answer was given at all.
-pub(super) fn any<A: serde::Serialize>(answers: &A) -> bool {
-    !given(answers).is_empty()
 }

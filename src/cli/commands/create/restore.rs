@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::finish::{Wizard, Written, any};
+use super::finish::{Wizard, Written};
 use super::{Common, run_wizard};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::{follow, report};
-use crate::cluster::{Cluster, Kind, kinds};
+use crate::cluster::{Cluster, kinds};
 use crate::output::format::Format;
 use crate::output::human;
-use crate::wizard::answers::command_line;
 use crate::wizard::found::Found;
-use crate::wizard::restore::{RestoreAnswers, STEPS, State, manifests};
-use crate::wizard::walk::Step;
+use crate::wizard::restore::{RestoreAnswers, State};
 
 /// Create a RestoreSession: which Snapshot goes back, and into what
 ///
@@ -72,68 +68,18 @@ pub(crate) async fn without_source(context: &Context) -> Result<Exit, CliError> 
 /// # Errors
 /// What is missing, what the API server refuses, and how the restore ended.
 pub async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, CliError> {
-    let wizard = Making {
-        args,
-        answers: args.common.answers(&args.answers)?,
-    };
-    Box::pin(run_wizard(&wizard, &args.common, context)).await
+    Box::pin(run_wizard(&Making { args }, &args.answers, &args.common, context)).await
 }
 
-/// The command with all of its answers, those of the file included.
 struct Making<'a> {
     args: &'a RestoreArgs,
-    answers: RestoreAnswers,
 }
 
 impl Wizard for Making<'_> {
     type State = State;
 
-    fn command(&self) -> &'static str {
-        "restore"
-    }
-
-    fn ours(&self) -> &'static [&'static Kind] {
-        &[
-            &kinds::REPOSITORY,
-            &kinds::SNAPSHOT,
-            &kinds::ADDON,
-            &kinds::BACKUP_CONFIGURATION,
-        ]
-    }
-
-    fn builtin(&self) -> &'static [&'static Kind] {
-        &[
-            &kinds::DEPLOYMENT,
-            &kinds::STATEFUL_SET,
-            &kinds::DAEMON_SET,
-            &kinds::CLAIM,
-            &kinds::NAMESPACE,
-        ]
-    }
-
-    fn anything_given(&self) -> bool {
-        any(&self.answers)
-    }
-
-    fn begin(&self, found: Arc<Found>) -> State {
-        State::new(self.answers.clone(), found)
-    }
-
-    fn steps(&self) -> &'static [Step<State>] {
-        STEPS
-    }
-
-    fn manifests(&self, state: &State) -> Option<Vec<Value>> {
-        manifests(state)
-    }
-
-    fn command_line(&self, state: &State) -> String {
-        let mut answers = state.answers.clone();
-        // The name holds the moment; the next restore gets one of its own.
-        if self.answers.name.is_none() {
-            answers.name = None;
-        }
-        command_line("create restore", &state.found.namespace, &answers)
+    fn begin(&self, answers: RestoreAnswers, found: Arc<Found>) -> State {
+        State::new(answers, found)
     }
 
     async fn after(

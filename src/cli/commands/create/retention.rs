@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::finish::{Wizard, Written, any};
+use super::finish::{Wizard, Written};
 use super::{Common, run_wizard};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cluster::{Cluster, Kind, kinds};
-use crate::wizard::answers::command_line;
+use crate::cluster::Cluster;
 use crate::wizard::found::Found;
 use crate::wizard::preview;
-use crate::wizard::retention::{RetentionAnswers, Rules, STEPS, State, manifests};
-use crate::wizard::walk::Step;
+use crate::wizard::retention::{RetentionAnswers, Rules, State};
 
 /// Create a RetentionPolicy: which Snapshots are kept
 ///
@@ -37,50 +33,16 @@ pub struct RetentionArgs {
 /// # Errors
 /// What is missing, what the API server refuses.
 pub async fn run(args: &RetentionArgs, context: &Context) -> Result<Exit, CliError> {
-    let wizard = Making {
-        answers: args.common.answers(&args.answers)?,
-    };
-    Box::pin(run_wizard(&wizard, &args.common, context)).await
+    Box::pin(run_wizard(&Making, &args.answers, &args.common, context)).await
 }
 
-/// The command with all of its answers, those of the file included.
-struct Making {
-    answers: RetentionAnswers,
-}
+struct Making;
 
 impl Wizard for Making {
     type State = State;
 
-    fn command(&self) -> &'static str {
-        "retention"
-    }
-
-    fn ours(&self) -> &'static [&'static Kind] {
-        &[&kinds::RETENTION_POLICY]
-    }
-
-    fn builtin(&self) -> &'static [&'static Kind] {
-        &[&kinds::NAMESPACE]
-    }
-
-    fn anything_given(&self) -> bool {
-        any(&self.answers)
-    }
-
-    fn begin(&self, found: Arc<Found>) -> State {
-        State::new(self.answers.clone(), found)
-    }
-
-    fn steps(&self) -> &'static [Step<State>] {
-        STEPS
-    }
-
-    fn manifests(&self, state: &State) -> Option<Vec<Value>> {
-        Some(manifests(&state.answers, &state.found.namespace))
-    }
-
-    fn command_line(&self, state: &State) -> String {
-        command_line("create retention", &state.found.namespace, &state.answers)
+    fn begin(&self, answers: RetentionAnswers, found: Arc<Found>) -> State {
+        State::new(answers, found)
     }
 
     async fn after(

@@ -6,18 +6,16 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::Value;
 
-use super::finish::{Wizard, Written, any, condition, ready};
+use super::finish::{Wizard, Written, condition, ready};
 use super::prove::{Proof, prove};
 use super::{Common, run_wizard};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cluster::{Cluster, Error, Kind, kinds};
+use crate::cluster::{Cluster, Error, kinds};
 use crate::output::human;
-use crate::wizard::answers::command_line;
 use crate::wizard::credentials;
 use crate::wizard::found::Found;
-use crate::wizard::storage::{Outside, STEPS, State, StorageAnswers, manifests};
-use crate::wizard::walk::Step;
+use crate::wizard::storage::{Outside, State, StorageAnswers, manifests};
 
 /// Create a BackupStorage and the Secret with its credentials
 ///
@@ -59,17 +57,11 @@ pub struct StorageArgs {
 /// # Errors
 /// What is missing, what cannot be used, what the API server refuses.
 pub async fn run(args: &StorageArgs, context: &Context) -> Result<Exit, CliError> {
-    let wizard = Making {
-        args,
-        answers: args.common.answers(&args.answers)?,
-    };
-    Box::pin(run_wizard(&wizard, &args.common, context)).await
+    Box::pin(run_wizard(&Making { args }, &args.answers, &args.common, context)).await
 }
 
-/// The command with all of its answers, those of the file included.
 struct Making<'a> {
     args: &'a StorageArgs,
-    answers: StorageAnswers,
 }
 
 fn outside() -> Outside {
@@ -86,49 +78,8 @@ fn outside() -> Outside {
 impl Wizard for Making<'_> {
     type State = State;
 
-    fn command(&self) -> &'static str {
-        "storage"
-    }
-
-    fn ours(&self) -> &'static [&'static Kind] {
-        &[&kinds::BACKUP_STORAGE]
-    }
-
-    fn builtin(&self) -> &'static [&'static Kind] {
-        // Workloads tell which claims are applications' own.
-        &[
-            &kinds::SECRET,
-            &kinds::CLAIM,
-            &kinds::DEPLOYMENT,
-            &kinds::STATEFUL_SET,
-            &kinds::DAEMON_SET,
-            &kinds::SERVICE,
-            &kinds::NAMESPACE,
-        ]
-    }
-
-    fn anything_given(&self) -> bool {
-        any(&self.answers)
-    }
-
-    fn begin(&self, found: Arc<Found>) -> State {
-        State::new(self.answers.clone(), found, outside())
-    }
-
-    fn steps(&self) -> &'static [Step<State>] {
-        STEPS
-    }
-
-    fn manifests(&self, state: &State) -> Option<Vec<Value>> {
-        manifests(state)
-    }
-
-    fn command_line(&self, state: &State) -> String {
-        let mut answers = state.answers.clone();
-        if !state.values.is_empty() && answers.from_file.is_none() {
-            answers.from_env = true;
-        }
-        command_line("create storage", &state.found.namespace, &answers)
+    fn begin(&self, answers: StorageAnswers, found: Arc<Found>) -> State {
+        State::new(answers, found, outside())
     }
 
     async fn prove(&self, state: &State, context: &Context, cluster: &Cluster) -> Result<(), CliError> {
