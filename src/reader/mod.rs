@@ -10,7 +10,7 @@
 //! implementation. restic's cache lies in the pod's scratch volume, so that later questions are quick.
 
 mod archive;
-mod content;
+pub mod content;
 pub mod entry;
 mod keys;
 mod listing;

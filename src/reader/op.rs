@@ -255,15 +255,15 @@ pub enum Control {
     Checkpoint {
         /// How many bytes.
         bytes: u64,
-        /// SHA-256, hexadecimal.
-        sha256: String,
+        /// BLAKE3, hexadecimal.
+        hash: String,
     },
     /// All was written.
     End {
         /// How many bytes.
         bytes: u64,
-        /// SHA-256, hexadecimal.
-        sha256: String,
+        /// BLAKE3, hexadecimal.
+        hash: String,
     },
     /// It failed.
     Failed {

@@ -1,6 +1,6 @@
 //! Answers one question: runs restic, passes on what it prints with a hash of it, and tells its failures apart.
 
-use ring::digest::{Context, SHA256};
+use blake3::Hasher;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -23,7 +23,7 @@ pub const CHECKPOINT: u64 = 16 << 20;
 pub(super) struct Answer<'a, W> {
     out: W,
     say: &'a UnboundedSender<Control>,
-    digest: Context,
+    digest: Hasher,
     bytes: u64,
 }
 
@@ -33,7 +33,7 @@ impl<'a, W: AsyncWrite + Unpin> Answer<'a, W> {
         Answer {
             out,
             say,
-            digest: Context::new(&SHA256),
+            digest: Hasher::new(),
             bytes: 0,
         }
     }
@@ -52,7 +52,7 @@ impl<'a, W: AsyncWrite + Unpin> Answer<'a, W> {
             if self.bytes.is_multiple_of(CHECKPOINT) {
                 let _ = self.say.send(Control::Checkpoint {
                     bytes: self.bytes,
-                    sha256: hex(self.digest.clone().finish().as_ref()),
+                    hash: self.digest.finalize().to_string(),
                 });
             }
             rest = later;
@@ -67,7 +67,7 @@ impl<'a, W: AsyncWrite + Unpin> Answer<'a, W> {
         let _ = self.out.shutdown().await;
         Ok(Control::End {
             bytes: self.bytes,
-            sha256: hex(self.digest.finish().as_ref()),
+            hash: self.digest.finalize().to_string(),
         })
     }
 }

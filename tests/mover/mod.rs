@@ -2,6 +2,7 @@
 
 mod api_server;
 mod backup;
+mod content;
 mod fixture;
 mod killed;
 mod restore;

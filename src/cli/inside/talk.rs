@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ring::digest::{Context, SHA256};
+use blake3::Hasher;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::sync::mpsc;
 
@@ -11,7 +11,7 @@ use crate::api::config::reader::CONTAINER;
 use crate::cluster::Cluster;
 use crate::cluster::exec::Execution;
 use crate::reader::op::{Control, Request};
-use crate::reader::perform::{CHECKPOINT, hex};
+use crate::reader::perform::CHECKPOINT;
 use crate::reader::{Source, Trouble};
 
 /// Room between a local restic and us.
@@ -119,8 +119,8 @@ impl Talk {
                     sink.data(data).map_err(Fault::Sink)?;
                 }
                 control = self.controls.recv(), if listening => match control {
-                    Some(Control::Checkpoint { bytes, sha256 }) => {
-                        hashes.theirs.insert(bytes, sha256);
+                    Some(Control::Checkpoint { bytes, hash }) => {
+                        hashes.theirs.insert(bytes, hash);
                     }
                     Some(Control::Alive | Control::Start { .. }) => {}
                     Some(end) => {
@@ -137,8 +137,8 @@ impl Talk {
             open &= !matches!(last, Some(Control::Failed { .. }));
         }
         match last {
-            Some(Control::End { bytes, sha256 }) => {
-                if bytes != hashes.bytes || sha256 != hex(hashes.digest.finish().as_ref()) {
+            Some(Control::End { bytes, hash }) => {
+                if bytes != hashes.bytes || hash != hashes.digest.finalize().to_string() {
                     return Err(Fault::Altered { at: bytes });
                 }
                 sink.proven(bytes).map_err(Fault::Sink)?;
@@ -181,7 +181,7 @@ impl Talk {
 
 /// Hashes of what arrived, and of what was sent, by number of bytes.
 struct Hashes {
-    digest: Context,
+    digest: Hasher,
     bytes: u64,
     ours: BTreeMap<u64, String>,
     theirs: BTreeMap<u64, String>,
@@ -190,7 +190,7 @@ struct Hashes {
 impl Hashes {
     fn new() -> Self {
         Hashes {
-            digest: Context::new(&SHA256),
+            digest: Hasher::new(),
             bytes: 0,
             ours: BTreeMap::new(),
             theirs: BTreeMap::new(),
@@ -205,8 +205,7 @@ impl Hashes {
             self.digest.update(now);
             self.bytes += now.len() as u64;
             if self.bytes.is_multiple_of(CHECKPOINT) {
-                self.ours
-                    .insert(self.bytes, hex(self.digest.clone().finish().as_ref()));
+                self.ours.insert(self.bytes, self.digest.finalize().to_string());
             }
             rest = later;
         }
@@ -273,7 +272,7 @@ mod tests {
     fn end(of: &[u8]) -> Control {
         Control::End {
             bytes: of.len() as u64,
-            sha256: hex(ring::digest::digest(&SHA256, of).as_ref()),
+            hash: blake3::hash(of).to_string(),
         }
     }
 
@@ -294,7 +293,7 @@ mod tests {
     #[test]
     fn checkpoints_prove_what_lies_before_them_in_either_order() {
         let block = vec![7; usize::try_from(CHECKPOINT).unwrap() + 10];
-        let first = hex(ring::digest::digest(&SHA256, &block[..block.len() - 10]).as_ref());
+        let first = blake3::hash(&block[..block.len() - 10]).to_string();
         let mut hashes = Hashes::new();
         hashes.theirs.insert(CHECKPOINT, first.clone());
         assert!(matches!(hashes.compare(), Ok(None)), "not arrived yet");

@@ -58,7 +58,7 @@ struct Found {
 }
 
 /// The content of the wanted entries, in their order.
-pub(super) struct Content {
+pub struct Content {
     links: HashMap<usize, Vec<u8>>,
     /// The files that come and have not been asked for.
     coming: VecDeque<usize>,
@@ -68,9 +68,12 @@ pub(super) struct Content {
 }
 
 impl Content {
-    /// Begins to read the entries for which `wanted` says how many bytes to leave out. `None`, and why, where the repository
-    /// cannot be read in this way.
-    pub(super) async fn begin(
+    /// Begins to read the entries, which come in the order of a listing with absolute paths, for which `wanted` says how many
+    /// bytes to leave out.
+    ///
+    /// # Errors
+    /// Why the repository cannot be read in this way; may hold secrets, clean it.
+    pub async fn begin(
         opened: &Opened,
         source: &Source,
         id: &str,
@@ -113,12 +116,13 @@ impl Content {
     }
 
     /// Where a symbolic link leads.
-    pub(super) fn link(&self, at: usize) -> Option<&[u8]> {
+    #[must_use]
+    pub fn link(&self, at: usize) -> Option<&[u8]> {
         self.links.get(&at).map(Vec::as_slice)
     }
 
     /// Whether bytes of this file come; files are asked for in their order.
-    pub(super) fn comes(&mut self, at: usize) -> bool {
+    pub fn comes(&mut self, at: usize) -> bool {
         while self.coming.front().is_some_and(|first| *first < at) {
             self.coming.pop_front();
         }
@@ -126,7 +130,7 @@ impl Content {
     }
 
     /// Whether the next bytes have to be waited for.
-    pub(super) fn is_ready(&mut self) -> bool {
+    pub fn is_ready(&mut self) -> bool {
         if self.here.is_empty()
             && let Ok(more) = self.pieces.try_recv()
         {
@@ -139,7 +143,7 @@ impl Content {
     ///
     /// # Errors
     /// Why the rest does not come.
-    pub(super) async fn next(&mut self, at: usize) -> Result<Option<Bytes>, String> {
+    pub async fn next(&mut self, at: usize) -> Result<Option<Bytes>, String> {
         loop {
             while let Some(piece) = self.here.pop_front() {
                 match piece {

@@ -22,7 +22,7 @@ const PIECE: u32 = 32 << 20;
 /// How many bytes are kept or on their way.
 const ROOM: u64 = 96 << 20;
 /// How many pieces are fetched at a time.
-const AHEAD: usize = 6;
+const AHEAD: usize = 4;
 
 /// One piece of a pack.
 #[derive(Debug, Clone, PartialEq, Eq)]

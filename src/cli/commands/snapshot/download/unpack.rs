@@ -1,6 +1,7 @@
 //! Turns an archive that arrives into files, and notes how far it is proven to have come.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use super::journal::{Current, Journal};
 use super::place::{Found, Part, Place};
@@ -10,6 +11,9 @@ use crate::cli::inside::Sink;
 use crate::cli::inside::entry::{Entry, shown};
 use crate::reader::op::Bytes;
 use crate::reader::perform::CHECKPOINT;
+
+/// The journal is written no more often: each time what has arrived must reach the disk first.
+const SAVED_EVERY: Duration = Duration::from_secs(1);
 
 /// What is at a checkpoint.
 struct Mark {
@@ -41,6 +45,8 @@ pub(super) struct Unpacker<'a> {
     tell: &'a (dyn Fn(u64) + Send + Sync),
     /// Bytes of content that are there.
     arrived: u64,
+    /// When the journal was written last.
+    saved: Option<Instant>,
 }
 
 impl<'a> Unpacker<'a> {
@@ -64,6 +70,7 @@ impl<'a> Unpacker<'a> {
             marks: VecDeque::new(),
             tell,
             arrived: 0,
+            saved: None,
         }
     }
 
@@ -229,12 +236,16 @@ impl Sink for Unpacker<'_> {
             reached = self.marks.pop_front();
         }
         let Some(mark) = reached else { return Ok(()) };
-        if let Some((_, part)) = &mut self.part {
-            part.settle()?;
-        }
         self.journal.arrived = mark.arrived;
         self.journal.after = mark.after;
         self.journal.current = mark.current;
+        if self.saved.is_some_and(|then| then.elapsed() < SAVED_EVERY) {
+            return Ok(());
+        }
+        self.saved = Some(Instant::now());
+        if let Some((_, part)) = &mut self.part {
+            part.settle()?;
+        }
         self.journal
             .save(self.place.root())
             .map_err(|e| CliError::file(&self.place.root().display().to_string(), &e))
