@@ -3,16 +3,19 @@
 //! Who uses it is told by the time of one file, which every `run` touches while it works. Kubernetes' own deadline on the
 //! Job bounds the whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use super::Source;
+use super::{Source, Trouble};
+use crate::api::config::job_result::JobCause;
 use crate::api::config::reader::{IDLE, LIVE_IDLE};
 use crate::backend::Problem;
 use crate::mover::job::this_pod;
 use crate::restic::locks::{self, Holder};
 
+/// The file with the paths of the restic repositories that were asked about.
+const ASKED: &str = "asked";
 /// How often a `run` says that it works.
 const EVERY: Duration = Duration::from_secs(5);
 /// How often the pod looks.
@@ -83,12 +86,52 @@ pub(super) async fn serve() -> ExitCode {
             break;
         }
     }
-    if let Some((source, path)) = record
-        && let Ok(documents) = source.storage.documents()
-    {
-        let _ = tokio::time::timeout(EVERY, documents.delete(&path)).await;
+    if let Some((source, holder)) = record {
+        // What takes too long is left: a record that stays does no harm.
+        let _ = tokio::time::timeout(EVERY, withdraw(&source, &holder)).await;
     }
     ExitCode::SUCCESS
+}
+
+/// Notes which restic repository is asked about, so that the end knows where locks of this pod may be.
+pub(super) fn asked_about(scratch: &Path, component_path: &str) {
+    use std::io::Write as _;
+    if asked(scratch).iter().any(|known| known == component_path) {
+        return;
+    }
+    let opened = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(scratch.join(ASKED));
+    if let Ok(mut file) = opened {
+        let _ = writeln!(file, "{component_path}");
+    }
+}
+
+fn asked(scratch: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(scratch.join(ASKED)).unwrap_or_default();
+    text.lines().map(ToOwned::to_owned).collect()
+}
+
+/// Takes the record of this pod away, unless a lock of it is left: what still runs here is killed with the pod, and only
+/// the record lets others prove that its lock is nobody's then.
+async fn withdraw(source: &Source, holder: &Holder) {
+    for component_path in asked(&source.scratch) {
+        let held = async {
+            let opened = source.open(&component_path).await?;
+            locks::held_by(&opened.documents, &opened.restic, &opened.dir, &holder.host)
+                .await
+                .map_err(|error| Trouble::new(JobCause::Other, error.to_string()))
+        };
+        if !matches!(held.await, Ok(false)) {
+            tracing::info!("a lock of this pod is left, so its record stays");
+            return;
+        }
+    }
+    if let Ok(documents) = source.storage.documents() {
+        let path = locks::record_path(&source.path, &holder.host);
+        let _ = documents.delete(&path).await;
+    }
 }
 
 fn idle() -> Duration {
@@ -100,7 +143,7 @@ fn idle() -> Duration {
 
 /// Leaves the record of this pod beside the repository. Where that is not possible (a storage that is read-only for us),
 /// reads take no lock.
-async fn announce() -> Option<(Source, String)> {
+async fn announce() -> Option<(Source, Holder)> {
     let source = Source::mounted().ok()?;
     let holder = Holder {
         cluster: source.cluster.clone(),
@@ -112,7 +155,7 @@ async fn announce() -> Option<(Source, String)> {
     match documents.put(&path, text).await {
         Ok(()) => {
             std::fs::write(file("announced"), b"").ok()?;
-            Some((source, path))
+            Some((source, holder))
         }
         Err(error) => {
             if error.problem != Problem::AccessDenied {

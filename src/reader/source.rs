@@ -152,6 +152,9 @@ impl Source {
     /// When the storage does not answer or restic is not there.
     pub async fn open(&self, component_path: &str) -> Result<Opened, Trouble> {
         sweep(&self.scratch, self.remembers);
+        if self.remembers {
+            super::serve::asked_about(&self.scratch, component_path);
+        }
         let scratch = tempfile::Builder::new()
             .prefix(&format!("{SCRATCH}{}-", std::process::id()))
             .tempdir_in(&self.scratch)

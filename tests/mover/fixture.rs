@@ -166,6 +166,13 @@ impl Fixture {
 
     /// The command of a Job, as the container of a pod of this name would start it.
     pub(super) fn command(&self, arguments: &[String], pod_uid: &str) -> Command {
+        let mut command = self.role("job", pod_uid);
+        command.args(arguments);
+        command
+    }
+
+    /// The program in one of its roles, as [`Fixture::command`] starts it.
+    pub(super) fn role(&self, role: &str, pod_uid: &str) -> Command {
         let kubeconfig = self.path("kubeconfig");
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: \"http://{}\"}}}}]\n\
@@ -176,8 +183,7 @@ impl Fixture {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-kubestash"));
         command
             .arg0("kubestash")
-            .arg("job")
-            .args(arguments)
+            .arg(role)
             .env("KUBECONFIG", kubeconfig)
             .env("KUBESTASH_RESTIC", &self.restic)
             .env("KUBESTASH_PLAN_DIR", self.path("plan"))

@@ -1,13 +1,15 @@
 //! Movers that end before their time, and the locks they leave.
 
 use std::fs;
+use std::process::Stdio;
 
-use kubestash::api::config::job_plan::JobPlan;
+use kubestash::api::config::job_plan::{JobPlan, ReaderPlan};
 use kubestash::api::config::job_result::JobCause;
+use kubestash::reader::op::{Op, Request};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::fixture::{Fixture, await_that, host_name};
+use super::fixture::{COMPONENT_PATH, Fixture, await_that, host_name};
 
 /// Enough bytes, and none of them alike, that a backup takes a while.
 fn much_data(fixture: &Fixture) {
@@ -78,6 +80,52 @@ fn a_restic_that_is_killed_leaves_a_lock_that_goes_with_its_pod() {
         ended.log
     );
     fixture.good_backup("s-2", true);
+    assert_eq!((fixture.locks(), fixture.records()), (0, 0));
+}
+
+/// One life of a reader pod: it is asked once, and told to stop.
+fn reader_comes_and_goes(fixture: &Fixture) {
+    use std::io::Write as _;
+    let announced = fixture.path("scratch/announced");
+    let _ = fs::remove_file(&announced);
+    let start = |part: &str| {
+        let mut command = fixture.role("reader", "pod-1");
+        command
+            .arg(part)
+            .env("TMPDIR", fixture.path("scratch"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().unwrap()
+    };
+    let mut pod = start("serve");
+    await_that("the record of the reader", || announced.exists());
+    let request = Request {
+        component_path: COMPONENT_PATH.into(),
+        op: Op::Keys,
+    };
+    let mut asked = start("run");
+    let mut stdin = asked.stdin.take().unwrap();
+    writeln!(stdin, "{}", serde_json::to_string(&request).unwrap()).unwrap();
+    assert!(asked.wait().unwrap().success());
+    kill(Pid::from_raw(i32::try_from(pod.id()).unwrap()), Signal::SIGTERM).unwrap();
+    assert!(pod.wait().unwrap().success());
+}
+
+#[test]
+fn a_reader_leaves_its_record_where_it_leaves_a_lock() {
+    let Some(fixture) = Fixture::local() else { return };
+    kill_in_the_middle(&fixture);
+    fixture.write_plan(&JobPlan::Reader(ReaderPlan {
+        repository: fixture.repository(),
+        ..ReaderPlan::default()
+    }));
+    reader_comes_and_goes(&fixture);
+    assert_eq!((fixture.locks(), fixture.records()), (1, 1));
+    for lock in fs::read_dir(fixture.repository_dir().join("locks")).unwrap() {
+        fs::remove_file(lock.unwrap().path()).unwrap();
+    }
+    reader_comes_and_goes(&fixture);
     assert_eq!((fixture.locks(), fixture.records()), (0, 0));
 }
 

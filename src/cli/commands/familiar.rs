@@ -7,7 +7,7 @@ use super::repo::{self, key, rotate, unlock};
 use super::snapshot::download;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::inside::{ReaderArgs, pick};
+use crate::cli::inside::{Patterns, ReaderArgs, pick};
 use crate::cli::objects::Files;
 use crate::output::format::Format;
 use crate::output::human;
@@ -205,17 +205,8 @@ pub struct DownloadArgs {
     /// Components, separated by commas; all by default
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     components: Vec<String>,
-    /// Only what matches these patterns, separated by commas
-    #[arg(
-        long,
-        value_name = "PATTERN",
-        value_delimiter = ',',
-        conflicts_with = "exclude"
-    )]
-    include: Vec<String>,
-    /// All but what matches these patterns, separated by commas
-    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
-    exclude: Vec<String>,
+    #[command(flatten)]
+    patterns: Patterns,
     /// Of no effect: no container runs on this machine
     #[arg(long, value_name = "IMAGE", hide = true)]
     image: Option<String>,
@@ -234,8 +225,8 @@ pub async fn download(args: &DownloadArgs, context: &Context) -> Result<Exit, Cl
         to: &to,
         overwrite: false,
         by_component: true,
-        include: &args.include,
-        exclude: &args.exclude,
+        include: &args.patterns.include,
+        exclude: &args.patterns.exclude,
         reader: &reader,
     };
     let done = download::download(&picked, &wanted, context).await?;

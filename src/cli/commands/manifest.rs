@@ -9,7 +9,7 @@ pub mod view;
 
 use clap::ArgAction;
 
-use crate::cli::inside::ReaderArgs;
+use crate::cli::inside::{Patterns, ReaderArgs};
 use crate::decide::manifests::filter::Filter;
 
 /// Which manifests of which Snapshot.
@@ -24,17 +24,8 @@ pub struct Chosen {
     /// Components to look into; `manifest` by default
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     components: Vec<String>,
-    /// Only files that match these patterns
-    #[arg(
-        long,
-        value_name = "PATTERN",
-        value_delimiter = ',',
-        conflicts_with = "exclude"
-    )]
-    include: Vec<String>,
-    /// Not files that match these patterns
-    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
-    exclude: Vec<String>,
+    #[command(flatten)]
+    patterns: Patterns,
     /// Only objects of these namespaces
     #[arg(
         long,

@@ -46,6 +46,22 @@ impl Default for ReaderArgs {
     }
 }
 
+/// Which files, where a command takes several patterns at once, as KubeStash's do.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Patterns {
+    /// Only files that match these patterns, separated by commas
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        value_delimiter = ',',
+        conflicts_with = "exclude"
+    )]
+    pub include: Vec<String>,
+    /// Not files that match these patterns, separated by commas
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub exclude: Vec<String>,
+}
+
 /// Takes an answer as it comes.
 pub trait Sink {
     /// What is about to come, where the question has such a beginning.

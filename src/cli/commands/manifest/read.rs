@@ -77,8 +77,8 @@ pub(super) async fn open<'c>(chosen: &Chosen, context: &'c Context) -> Result<Op
         if entry.kind != "file" {
             return Ok(());
         }
-        let left = (chosen.include.is_empty() || any(&chosen.include, &entry.path))
-            && !any(&chosen.exclude, &entry.path);
+        let left = (chosen.patterns.include.is_empty() || any(&chosen.patterns.include, &entry.path))
+            && !any(&chosen.patterns.exclude, &entry.path);
         match Place::of(&part.top, &entry.path) {
             // Names of objects are plain ASCII; a path that lost bytes is of something else.
             Some(place) if entry.path_bytes.is_none() => {
