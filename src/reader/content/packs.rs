@@ -4,6 +4,7 @@
 //! them ahead of their use, and kept until others need the room.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -146,10 +147,23 @@ impl Packs {
         }
     }
 
-    fn read(&self, path: &str, range: Option<Range<u64>>) -> RusticResult<Bytes> {
-        self.runtime
-            .block_on(self.documents.read(path, range))
-            .map_err(|error| failed(&error.message))
+    /// Waits for what the runtime does; should the program end meanwhile, this ends too.
+    fn wait<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, String>> + Send + 'static,
+    ) -> RusticResult<T> {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        self.runtime.spawn(async move {
+            // Nobody waits for it any more where this fails.
+            let _ = tell.send(work.await);
+        });
+        let result = told.recv().map_err(|_| failed("the program ends"))?;
+        result.map_err(|message| failed(&message))
+    }
+
+    fn read(&self, path: String, range: Option<Range<u64>>) -> RusticResult<Bytes> {
+        let documents = self.documents.clone();
+        self.wait(async move { documents.read(&path, range).await.map_err(|e| e.message) })
     }
 
     /// A planned piece, fetched together with those that come next.
@@ -230,8 +244,8 @@ impl ReadBackend for Packs {
             return Ok(vec![(Id::default(), 0)]);
         }
         let dir = join([self.dir.as_str(), kind.dirname()]);
-        let all = self.runtime.block_on(self.documents.list(&dir));
-        let all = all.map_err(|error| failed(&error.message))?;
+        let documents = self.documents.clone();
+        let all = self.wait(async move { documents.list(&dir).await.map_err(|e| e.message) })?;
         let id = |path: &str| path.rsplit('/').next()?.parse::<Id>().ok();
         Ok(all
             .iter()
@@ -240,7 +254,7 @@ impl ReadBackend for Packs {
     }
 
     fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
-        self.read(&self.path(kind, id), None)
+        self.read(self.path(kind, id), None)
     }
 
     fn read_partial(
@@ -257,8 +271,7 @@ impl ReadBackend for Packs {
             && let Some(at) = order.find(id, &range)
             && let Some(piece) = order.pieces.get(at)
         {
-            let bytes = self.runtime.block_on(self.piece(order, at));
-            let bytes = bytes.map_err(|message| failed(&message))?;
+            let bytes = self.wait(self.piece(order, at))?;
             let from = (range.start - piece.bytes.start) as usize;
             let to = (range.end - piece.bytes.start) as usize;
             if to > bytes.len() {
@@ -267,7 +280,7 @@ impl ReadBackend for Packs {
             return Ok(bytes.slice(from..to));
         }
         let range = u64::from(range.start)..u64::from(range.end);
-        self.read(&self.path(kind, id), Some(range))
+        self.read(self.path(kind, id), Some(range))
     }
 
     fn warmup_path(&self, kind: FileType, id: &Id) -> String {

@@ -8,6 +8,7 @@
 
 mod steps;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
@@ -35,7 +36,7 @@ const ROTATION: &str = "kubestash.com/key-rotation";
 /// Every Repository that uses the Secret gets the new password as a further key; only when it is proven to open all of
 /// them the Secret is changed, and only when that is proven, too, the old keys go. Interrupted, run it again: it goes on.
 ///
-/// Copies of the old password that are kept elsewhere open nothing any more; so it asks first, or wants --yes.
+/// Copies of the old password that are kept elsewhere open nothing any more; so it asks first on a terminal.
 ///
 /// Examples:
 ///   kubectl kubestash repo key rotate s3-repo
@@ -156,7 +157,8 @@ impl Rotation<'_> {
         format!("{word} {}", names.join(", "))
     }
 
-    /// Asks whoever begins a rotation; one that is begun has been confirmed.
+    /// Asks whoever begins a rotation on a terminal: nothing is lost by it, so pipelines that rotate need not be asked. One that
+    /// is begun has been confirmed.
     fn confirm(&self, yes: bool) -> Result<(), CliError> {
         let name = self.secret.name_any();
         self.context.ui.say(&format!(
@@ -169,7 +171,7 @@ impl Rotation<'_> {
             verb: "replace it",
             otherwise: "nothing was changed",
         }
-        .ask(yes, self.context)
+        .ask(yes || !std::io::stdin().is_terminal(), self.context)
     }
 }
 
