@@ -12,6 +12,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
+use super::bucket::Maker;
 use super::{BackendError, Problem, Storage, join};
 
 /// How long one call may take, its retries included.
@@ -34,6 +35,8 @@ pub struct Documents {
     prefix: String,
     /// How many deletions may run at a time.
     parallel: usize,
+    /// Where a bucket that is missing can be made.
+    maker: Option<Arc<Maker>>,
 }
 
 impl fmt::Debug for Documents {
@@ -57,7 +60,20 @@ impl Storage {
     /// # Errors
     /// When the storage or its Secret cannot work as written, or a local directory does not exist.
     pub fn documents(&self) -> Result<Documents, BackendError> {
-        let opened = self.store()?;
+        self.opened(None)
+    }
+
+    /// The same for an Azure account at another address (`http://127.0.0.1:10000/account`): an emulator's. The spec has no
+    /// field for one, and restic could not go there.
+    ///
+    /// # Errors
+    /// As [`Self::documents`].
+    pub fn documents_at(&self, endpoint: &str) -> Result<Documents, BackendError> {
+        self.opened(Some(endpoint))
+    }
+
+    fn opened(&self, endpoint: Option<&str>) -> Result<Documents, BackendError> {
+        let opened = self.store(endpoint)?;
         let spec = &self.spec;
         let connections = [
             spec.local.as_ref().and_then(|s| s.max_connections),
@@ -73,6 +89,7 @@ impl Storage {
             root: self.local_root.clone().filter(|_| self.spec.provider == "local"),
             prefix: self.prefix().to_owned(),
             parallel: usize::try_from(most).unwrap_or(0).clamp(10, 100),
+            maker: opened.maker,
         })
     }
 }
@@ -82,6 +99,18 @@ impl Documents {
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Makes the bucket that is missing and answers `true`; `false` where it is for people to make one (everywhere but
+    /// with Google). Only for storages that were never reached before.
+    ///
+    /// # Errors
+    /// [`Problem::BucketMissing`] when it cannot be made, with the reason; else as classified.
+    pub async fn make_bucket(&self) -> Result<bool, BackendError> {
+        match &self.maker {
+            Some(maker) => maker.make(&self.label).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Whether there is an object at the path.
@@ -96,6 +125,11 @@ impl Documents {
             Err(error) if error.problem == Problem::NotFound => {
                 self.reachable().await?;
                 Ok(false)
+            }
+            // The same with "wrong key", which looks like "not allowed".
+            Err(error) if error.problem == Problem::AccessDenied => {
+                self.reachable().await?;
+                Err(error)
             }
             Err(error) => Err(error),
         }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{BackendError, SecretText, Storage, join};
+use super::{BackendError, SecretText, SecretValues, Storage, join};
 use crate::api::storage::Provider;
 
 /// The file for the certificate authority, inside the temporary directory of the run.
@@ -12,7 +12,7 @@ const CA_FILE: &str = "ca.crt";
 const GCS_FILE: &str = "google-service-account.json";
 
 /// Ambient variables that must not reach restic when a Secret has the word.
-const AMBIENT: [&str; 16] = [
+const AMBIENT: [&str; 17] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -27,6 +27,7 @@ const AMBIENT: [&str; 16] = [
     "AZURE_ACCOUNT_NAME",
     "AZURE_ACCOUNT_KEY",
     "AZURE_ACCOUNT_SAS",
+    "AZURE_ENDPOINT_SUFFIX",
     "AZURE_FEDERATED_TOKEN_FILE",
     "AZURE_CLIENT_SECRET",
 ];
@@ -57,7 +58,7 @@ impl Storage {
             Provider::Local => self.local(dir)?,
             Provider::S3 => self.s3(dir, tmp)?,
             Provider::Gcs => self.gcs(dir, tmp)?,
-            Provider::Azure => self.azure(dir)?,
+            Provider::Azure => self.azure(dir, tmp)?,
         };
         if self.credentials.is_some() {
             let set: Vec<&str> = found.variables.iter().map(|(name, _)| *name).collect();
@@ -86,17 +87,12 @@ impl Storage {
         };
         if let Some(secret) = &self.credentials {
             let mut set = |name, value: &str| found.variables.push((name, SecretText::new(value)));
-            set("AWS_ACCESS_KEY_ID", secret.required("AWS_ACCESS_KEY_ID")?);
-            set("AWS_SECRET_ACCESS_KEY", secret.required("AWS_SECRET_ACCESS_KEY")?);
-            if let Some(token) = secret.optional("AWS_SESSION_TOKEN")? {
+            set("AWS_ACCESS_KEY_ID", secret.word("AWS_ACCESS_KEY_ID")?);
+            set("AWS_SECRET_ACCESS_KEY", secret.word("AWS_SECRET_ACCESS_KEY")?);
+            if let Some(token) = secret.optional_word("AWS_SESSION_TOKEN")? {
                 set("AWS_SESSION_TOKEN", token);
             }
-            if let Some(authority) = secret.optional("CA_CERT_DATA")? {
-                let file = tmp.join(CA_FILE);
-                found.arguments.push("--cacert".into());
-                found.arguments.push(file.to_string_lossy().into_owned());
-                found.files.push((file, SecretText::new(authority)));
-            }
+            trust(secret, tmp, &mut found)?;
         }
         if !s3.region.is_empty() {
             found
@@ -139,7 +135,7 @@ impl Storage {
         Ok(found)
     }
 
-    fn azure(&self, dir: &str) -> Result<ResticEnvironment, BackendError> {
+    fn azure(&self, dir: &str, tmp: &Path) -> Result<ResticEnvironment, BackendError> {
         let azure = self.spec.azure.clone().unwrap_or_default();
         let mut found = ResticEnvironment {
             repository: format!("azure:{}:/{}", azure.container, join([&azure.prefix, dir])),
@@ -150,8 +146,14 @@ impl Storage {
             .variables
             .push(("AZURE_ACCOUNT_NAME", SecretText::new(self.azure_account()?)));
         if let Some(secret) = &self.credentials {
-            let key = secret.required("AZURE_ACCOUNT_KEY")?;
+            let key = secret.word("AZURE_ACCOUNT_KEY")?;
             found.variables.push(("AZURE_ACCOUNT_KEY", SecretText::new(key)));
+            if let Some(suffix) = secret.optional_word("AZURE_ENDPOINT_SUFFIX")? {
+                found
+                    .variables
+                    .push(("AZURE_ENDPOINT_SUFFIX", SecretText::new(suffix)));
+            }
+            trust(secret, tmp, &mut found)?;
         }
         Ok(found)
     }
@@ -163,13 +165,24 @@ impl Storage {
             return Ok(account);
         }
         let named = match &self.credentials {
-            Some(secret) => secret.optional("AZURE_ACCOUNT_NAME")?,
+            Some(secret) => secret.optional_word("AZURE_ACCOUNT_NAME")?,
             None => None,
         };
         named.map(str::to_owned).ok_or_else(|| {
             BackendError::misconfigured(&self.label, "spec.storage.azure.storageAccount is empty")
         })
     }
+}
+
+/// Where the Secret names an authority, its certificate is trusted too.
+fn trust(secret: &SecretValues, tmp: &Path, found: &mut ResticEnvironment) -> Result<(), BackendError> {
+    if let Some(authority) = secret.optional("CA_CERT_DATA")? {
+        let file = tmp.join(CA_FILE);
+        found.arguments.push("--cacert".into());
+        found.arguments.push(file.to_string_lossy().into_owned());
+        found.files.push((file, SecretText::new(authority)));
+    }
+    Ok(())
 }
 
 fn connections(backend: &str, max: Option<i64>) -> Vec<String> {
@@ -181,7 +194,6 @@ fn connections(backend: &str, max: Option<i64>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SecretValues;
     use super::*;
     use crate::api::config::job_plan::PlanStorage;
 
@@ -317,6 +329,28 @@ mod tests {
             None,
         );
         assert_eq!(shown(&ambient), ["AZURE_ACCOUNT_NAME=acc"]);
+    }
+
+    #[test]
+    fn azure_of_other_clouds_is_reached_by_its_suffix_and_authority() {
+        let found = restic(
+            r#"{"provider":"azure","azure":{"storageAccount":"acc","container":"c"}}"#,
+            Some(&[
+                ("AZURE_ACCOUNT_KEY", "k\n"),
+                ("AZURE_ENDPOINT_SUFFIX", "core.chinacloudapi.cn\n"),
+                ("CA_CERT_DATA", "pem"),
+            ]),
+        );
+        assert_eq!(
+            shown(&found),
+            [
+                "AZURE_ACCOUNT_NAME=acc",
+                "AZURE_ACCOUNT_KEY=k",
+                "AZURE_ENDPOINT_SUFFIX=core.chinacloudapi.cn"
+            ],
+            "the end of the line that echo leaves is no part of a key"
+        );
+        assert_eq!(found.arguments, ["--cacert", "/tmp/x/ca.crt"]);
     }
 
     #[test]

@@ -117,6 +117,8 @@ fn classify(text: &str, error: &object_store::Error) -> Problem {
         "InvalidAccessKeyId",
         "SignatureDoesNotMatch",
         "AuthenticationFailed",
+        // Azure's sentence for a wrong key, with more than one code.
+        "Server failed to authenticate the request",
         "InvalidClientTokenId",
         "InvalidToken",
         "ExpiredToken",
@@ -177,6 +179,9 @@ fn classify(text: &str, error: &object_store::Error) -> Problem {
 
 fn sentence(problem: Problem, place: &str, text: &str) -> String {
     match problem {
+        Problem::BucketMissing if text.contains("ContainerNotFound") => {
+            format!("the container of {place} does not exist; create it, or correct the name in spec.storage")
+        }
         Problem::BucketMissing => {
             format!("the bucket of {place} does not exist; create it, or correct the name in spec.storage")
         }
@@ -312,6 +317,14 @@ mod tests {
             ("Received redirect without LOCATION", Problem::WrongRegion),
             ("<Code>ContainerNotFound</Code>", Problem::BucketMissing),
             ("<Code>AuthenticationFailed</Code>", Problem::WrongKey),
+            (
+                "status code: 403: <Code>AuthorizationFailure</Code><Message>Server failed to authenticate the request. Make sure",
+                Problem::WrongKey,
+            ),
+            (
+                "status code: 403: <Code>AuthorizationFailure</Code><Message>This request is not authorized to perform this operation.",
+                Problem::AccessDenied,
+            ),
             ("No space left on device (os error 28)", Problem::NoSpace),
             ("status code: 500: Internal", Problem::Other),
             // Words in addresses and names mean nothing.

@@ -6,6 +6,7 @@
 //! call it. It promises that every call ends within a bound, that failures are told apart in words for people
 //! ([`error`]), and that no error, log line or `Debug` output ever shows a secret.
 
+mod bucket;
 pub mod documents;
 pub mod environment;
 pub mod error;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::Secret;
 
-use super::BackendError;
+use super::{BackendError, Problem};
 
 /// A text that must not be shown. `Debug` prints a placeholder and there is no `Display`.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -68,6 +68,34 @@ impl SecretValues {
     pub fn required(&self, key: &str) -> Result<&str, BackendError> {
         self.optional(key)?
             .ok_or_else(|| BackendError::secret(&self.namespace, &self.name, &format!("has no key {key}")))
+    }
+
+    /// An access key or another word of a provider, without the line's end that `echo` puts behind it.
+    ///
+    /// # Errors
+    /// As [`Self::required`].
+    pub fn word(&self, key: &str) -> Result<&str, BackendError> {
+        self.required(key).map(str::trim)
+    }
+
+    /// The same where there may be none.
+    ///
+    /// # Errors
+    /// As [`Self::optional`].
+    pub fn optional_word(&self, key: &str) -> Result<Option<&str>, BackendError> {
+        let found = self.optional(key)?.map(str::trim);
+        Ok(found.filter(|word| !word.is_empty()))
+    }
+
+    /// That the value of a key cannot be used, and why.
+    pub(super) fn unusable(&self, key: &str, why: &str) -> BackendError {
+        BackendError {
+            problem: Problem::Misconfigured,
+            message: format!(
+                "the key {key} of Secret {0}/{1} {why}; correct it with kubectl edit secret -n {0} {1}",
+                self.namespace, self.name
+            ),
+        }
     }
 
     /// The value of a key; `None` when it is absent or empty.

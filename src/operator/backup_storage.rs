@@ -266,7 +266,7 @@ async fn follow(
         .collect();
     if initialize::is_due(storage, new, || shared.reached(storage, secret)) {
         let first = initialize::is_first(new);
-        let Some(found) = initialize::run(ctx, storage, secret, &repositories, now).await? else {
+        let Some(found) = initialize::run(ctx, storage, secret, &repositories, first).await? else {
             return Ok(Followed::Waiting);
         };
         jobs.extend(found.job.map(|job| *job));

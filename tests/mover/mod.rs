@@ -1,6 +1,7 @@
 //! The data mover with real restic: Jobs as processes, as Kubernetes starts them, against a directory or an S3 server.
 
 mod api_server;
+mod azure;
 mod backup;
 mod content;
 mod fixture;

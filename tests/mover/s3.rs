@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,13 @@ pub(super) struct Moto {
 
 impl Moto {
     fn start() -> Option<Self> {
-        let program = std::env::var("KUBESTASH_TEST_S3").unwrap_or_else(|_| "moto_server".into());
+        // The same server as everywhere: see `scripts/need s3`.
+        let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/s3/bin/moto_server");
+        let program = match std::env::var_os("KUBESTASH_S3_SERVER") {
+            Some(program) => PathBuf::from(program),
+            None if installed.exists() => installed,
+            None => PathBuf::from("moto_server"),
+        };
         let port = free_port();
         let started = Command::new(&program)
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
@@ -29,7 +36,10 @@ impl Moto {
             .stderr(Stdio::null())
             .spawn();
         let Ok(child) = started else {
-            eprintln!("SKIPPED: {program} (PyPI: moto[server]) is not installed");
+            eprintln!(
+                "SKIPPED: {} (PyPI: moto[server]) is not installed",
+                program.display()
+            );
             return None;
         };
         let moto = Self { child, port };
@@ -63,7 +73,7 @@ impl Drop for Moto {
     }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

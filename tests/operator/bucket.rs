@@ -1,5 +1,5 @@
 //! A small S3 on loopback: buckets in memory, as much of the protocol as the documents client speaks, and switches for
-//! the faults that tests need. Real servers are for the end-to-end suite.
+//! the faults that tests need; on request with Google's words, which are almost the same. Real servers are for the end-to-end suite.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,10 @@ struct Inner {
     buckets: BTreeMap<String, BTreeMap<String, Bytes>>,
     broken: bool,
     writes: usize,
+    /// Speak as Google does: no keys, and buckets can be made.
+    google: bool,
+    /// The projects in which buckets may be made.
+    projects: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -38,6 +42,26 @@ impl Bucket {
         let router = Router::new().fallback(answer).with_state(inner.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { inner, endpoint }
+    }
+
+    /// The same with Google's words and without any bucket; buckets may be made in the project `ours`.
+    pub(super) async fn google() -> Self {
+        let bucket = Self::start().await;
+        {
+            let mut inner = bucket.inner.lock().unwrap();
+            inner.google = true;
+            inner.buckets.clear();
+            inner.projects.push("ours".to_owned());
+        }
+        bucket
+    }
+
+    pub(super) fn exists(&self, name: &str) -> bool {
+        self.inner.lock().unwrap().buckets.contains_key(name)
+    }
+
+    pub(super) fn drop_bucket(&self, name: &str) {
+        self.inner.lock().unwrap().buckets.remove(name).unwrap();
     }
 
     pub(super) fn get(&self, key: &str) -> Option<String> {
@@ -73,6 +97,30 @@ impl Bucket {
     }
 }
 
+/// Google's JSON way to make a bucket.
+fn make(inner: &mut Inner, query: &str, body: &[u8]) -> Response<Body> {
+    let allowed = inner
+        .projects
+        .iter()
+        .any(|project| query == format!("project={project}"));
+    let wanted: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let (status, said) = if allowed {
+        inner
+            .buckets
+            .insert(wanted["name"].as_str().unwrap().to_owned(), BTreeMap::new());
+        (StatusCode::OK, wanted.to_string())
+    } else {
+        let said =
+            r#"{"error": {"code": 403, "message": "backup@x does not have storage.buckets.create access"}}"#;
+        (StatusCode::FORBIDDEN, said.to_owned())
+    };
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(Body::from(said))
+        .unwrap()
+}
+
 fn xml(status: StatusCode, body: String) -> Response<Body> {
     Response::builder()
         .status(status)
@@ -100,7 +148,10 @@ async fn answer(State(inner): State<Arc<Mutex<Inner>>>, request: Request<Body>) 
         .get("authorization")
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    if !credential.contains(&format!("Credential={KEY_ID}/")) {
+    if inner.google && parts.method == Method::POST && parts.uri.path() == "/storage/v1/b" {
+        return make(&mut inner, parts.uri.query().unwrap_or_default(), &body);
+    }
+    if !inner.google && !credential.contains(&format!("Credential={KEY_ID}/")) {
         return error(StatusCode::FORBIDDEN, "InvalidAccessKeyId");
     }
     let path = decoded(parts.uri.path().trim_start_matches('/'));

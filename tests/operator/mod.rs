@@ -3,6 +3,7 @@
 mod backup_storage;
 mod bucket;
 mod cluster;
+mod google;
 mod local;
 mod monitoring;
 mod repository;

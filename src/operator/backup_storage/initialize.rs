@@ -3,13 +3,12 @@
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
-use jiff::Timestamp;
-
 use super::metadata;
 use crate::api::conditions::backup_storage::BACKEND_INITIALIZED;
 use crate::api::config::job_plan::{JobPlan, StorageAction, StoragePlan};
 use crate::api::labels::component;
 use crate::api::storage::{BackupStorage, BackupStorageStatus, Repository, StorageRepository};
+use crate::backend::Problem;
 use crate::decide::conditions::{find, is_true};
 use crate::decide::naming::{self, STORAGE_METADATA};
 use crate::decide::plan::SecretData;
@@ -46,7 +45,8 @@ pub(super) fn is_first(status: &BackupStorageStatus) -> bool {
     !is_true(&status.conditions, BACKEND_INITIALIZED) && status.repositories.is_empty()
 }
 
-/// Looks for the list and writes one where there is none. `None` while a Job does it.
+/// Looks for the list and writes one where there is none. `None` while a Job does it. A storage that is new (`first`) makes
+/// its bucket where its provider's users expect that.
 ///
 /// # Errors
 /// [`Error::Invalid`] when only a change of the spec or the Secret helps, [`Error::Step`] for other failures of the
@@ -56,7 +56,7 @@ pub(super) async fn run(
     storage: &BackupStorage,
     secret: &SecretFact,
     repositories: &[Repository],
-    _now: Timestamp,
+    first: bool,
 ) -> Result<Option<Found>, Error> {
     let refs: Vec<&Repository> = repositories.iter().collect();
     let known = repository_status::of_repositories(&BackupStorageStatus::default(), &refs, &[]).repositories;
@@ -65,10 +65,17 @@ pub(super) async fn run(
         return by_job(ctx, storage, known, fresh).await;
     }
     let documents = storage_access::documents(storage, secret).map_err(metadata::backend_error)?;
-    let found = documents
-        .get(STORAGE_METADATA)
-        .await
-        .map_err(metadata::backend_error)?;
+    let found = match documents.get(STORAGE_METADATA).await {
+        // A bucket that was there and is not any more must be missed, not replaced by an empty one.
+        Err(error) if error.problem == Problem::BucketMissing && first => {
+            if !documents.make_bucket().await.map_err(metadata::backend_error)? {
+                return Err(metadata::backend_error(error));
+            }
+            documents.get(STORAGE_METADATA).await
+        }
+        other => other,
+    };
+    let found = found.map_err(metadata::backend_error)?;
     let listed = match found {
         Some(bytes) => metadata::parse(&bytes)?.repositories,
         None => {
