@@ -167,20 +167,7 @@ pub async fn run(
 ) -> Result<Progress, Error> {
     let before = std::mem::take(entries);
     let due: Vec<(usize, &HookInfo)> = list.due().collect();
-    *entries = due
-        .iter()
-        .map(|(index, info)| {
-            let name = hooks::title(info, *index);
-            let known = before
-                .iter()
-                .find(|entry| entry.name == name)
-                .and_then(|entry| entry.phase);
-            HookExecution {
-                phase: known.or(Some(HookExecutionPhase::Pending)),
-                name,
-            }
-        })
-        .collect();
+    *entries = lines(&due, &before);
     if due.is_empty() {
         return Ok(Progress::Done);
     }
@@ -200,6 +187,22 @@ pub async fn run(
         }
     }
     Ok(Progress::Done)
+}
+
+/// One line for each hook that is due, with what the status says of it already. Names need not differ: of two that are the
+/// same the first line is the first hook's.
+fn lines(due: &[(usize, &HookInfo)], before: &[HookExecution]) -> Vec<HookExecution> {
+    let mut rest: Vec<&HookExecution> = before.iter().collect();
+    let line = |(index, info): &(usize, &HookInfo)| {
+        let name = hooks::title(info, *index);
+        let known = rest.iter().position(|entry| entry.name == name);
+        let phase = known.and_then(|at| rest.remove(at).phase);
+        HookExecution {
+            phase: phase.or(Some(HookExecutionPhase::Pending)),
+            name,
+        }
+    };
+    due.iter().map(line).collect()
 }
 
 /// One hook: its last try, or the next one.
@@ -349,4 +352,29 @@ pub async fn stop(ctx: &Context, session: &HookSession) -> Result<(), Error> {
         ctx.applier.delete_object(job).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn hooks_of_the_same_name_have_lines_of_their_own() {
+        let hook: HookInfo = serde_json::from_value(json!({"name": "sync"})).unwrap();
+        let due = [(0, &hook), (1, &hook)];
+        let before = lines(&due, &[]);
+        let mut half = before.clone();
+        half[0].phase = Some(HookExecutionPhase::Succeeded);
+        let phases: Vec<_> = lines(&due, &half).iter().map(|line| line.phase).collect();
+        assert_eq!(
+            phases,
+            [
+                Some(HookExecutionPhase::Succeeded),
+                Some(HookExecutionPhase::Pending)
+            ],
+            "the second has not run because the first has"
+        );
+    }
 }

@@ -81,6 +81,79 @@ fn commands_run_in_the_pods_before_and_after_a_backup() {
 }
 
 #[test]
+fn requests_are_sent_to_pods_and_hosts_and_refusals_are_told() {
+    let Some(stage) = stage() else { return };
+    let scene = stage.scene("requests");
+    let ns = &scene.namespace;
+    scene.volume("data");
+    if stage
+        .sh(ns, "data-pod", "busybox --list | grep -cx httpd || true")
+        .trim()
+        != "1"
+    {
+        eprintln!("SKIPPED: the workloads' image has no web server (busybox httpd)");
+        return;
+    }
+    scene.storage();
+    stage
+        .kubectl(&["label", "pod", "-n", ns, "data-pod", "app=hooked"])
+        .ok();
+    let ip = stage.get(ns, "pod", "data-pod").unwrap()["status"]["podIP"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let port = "18473";
+    // A server that writes down what it is told; /data is what is backed up, so it keeps its things elsewhere.
+    let serve = format!(
+        r#"mkdir -p /tmp/{ns}/cgi-bin && cd /tmp/{ns} && echo here > healthy
+printf '#!/bin/sh\ncat > /tmp/{ns}/told; echo "$HTTP_X_ROOM" >> /tmp/{ns}/told; printf "Content-Type: text/plain\\r\\n\\r\\nthanks"\n' > cgi-bin/tell
+chmod +x cgi-bin/tell && busybox httpd -p {ip}:{port} -h /tmp/{ns}"#
+    );
+    stage.sh(ns, "data-pod", &serve);
+    let template = |name: &str, action: &str, executor: &str| {
+        stage.apply(&format!(
+            "apiVersion: core.kubestash.com/v1alpha1\nkind: HookTemplate\nmetadata: {{name: {name}, namespace: {ns}}}\nspec:\n  usagePolicy: {{allowedNamespaces: {{from: Same}}}}\n  params: [{{name: room, default: lobby}}]\n  action: {action}\n  executor: {executor}\n"
+        ));
+    };
+    let in_pods = "{type: Pod, pod: {selector: app=hooked}}";
+    template(
+        "ask",
+        &format!("{{httpGet: {{path: /healthy, port: {port}}}}}"),
+        in_pods,
+    );
+    template(
+        "refused",
+        &format!("{{httpGet: {{path: /nowhere, port: {port}}}}}"),
+        in_pods,
+    );
+    template(
+        "tell",
+        &format!(
+            "{{httpPost: {{host: '{ip}', path: /cgi-bin/tell, port: {port}, httpHeaders: [{{name: X-Room, value: '${{room}}'}}], body: '{{{{ with .Target }}}}{{{{ .Kind }}}}/{{{{ .Name }}}} {{{{ $.Status.Phase }}}} {{{{ end }}}}'}}}}"
+        ),
+        "{type: Operator}",
+    );
+    let session = scene.hooked(
+        "app",
+        "{preBackup: [{name: ask, hookTemplate: {name: ask}}], postBackup: [{name: tell, hookTemplate: {name: tell}, params: {room: ops}}]}",
+    );
+    assert_eq!(session["status"]["phase"], "Succeeded", "{session:#}");
+    let told = || stage.sh(ns, "data-pod", &format!("cat /tmp/{ns}/told"));
+    assert_eq!(told().trim(), "PersistentVolumeClaim/data Succeeded ops");
+
+    let session = scene.hooked(
+        "bad",
+        "{preBackup: [{name: ask, hookTemplate: {name: refused}, maxRetry: 1}], postBackup: [{name: tell, hookTemplate: {name: tell}, executionPolicy: OnFailure}]}",
+    );
+    assert_eq!(session["status"]["phase"], "Failed", "{session:#}");
+    for words in ["failed 2 times", "/nowhere was answered with 404"] {
+        assert!(messages(&session).contains(words), "{session:#}");
+    }
+    assert_eq!(told().trim(), "PersistentVolumeClaim/data Failed lobby");
+    stage.sh(ns, "data-pod", &format!("rm -r /tmp/{ns}"));
+}
+
+#[test]
 fn a_restore_makes_the_claim_that_it_describes() {
     let Some(stage) = stage() else { return };
     let scene = stage.scene("clone");

@@ -271,3 +271,163 @@ async fn a_restore_has_hooks_around_it() {
         "resumed"
     );
 }
+
+/// What the hook's Job was told.
+async fn plan_of(world: &World, job: &str) -> kubestash::api::config::job_plan::HookPlan {
+    let secret = world
+        .api::<k8s_openapi::api::core::v1::Secret>()
+        .get(job)
+        .await
+        .unwrap();
+    match serde_json::from_slice(&secret.data.unwrap()["plan.json"].0).unwrap() {
+        kubestash::api::config::job_plan::JobPlan::Hook(plan) => plan,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Hooks after the backup, one for every policy.
+fn one_of_each() -> Value {
+    json!([
+        {"name": "thaw", "hookTemplate": {"name": "knock"}},
+        {"name": "cheer", "hookTemplate": {"name": "knock"}, "executionPolicy": "OnSuccess"},
+        {"name": "alarm", "hookTemplate": {"name": "knock"}, "executionPolicy": "OnFailure"}])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hooks_after_a_backup_that_failed_are_told_why() {
+    let (world, _operator) = with_hooks(json!({"postBackup": one_of_each()})).await;
+    world.ends("-pod-", End::Reported("the disk is on fire"));
+    let name = world.initial().await;
+    world.wait::<BackupSession>(&name, |_| true).await;
+    let status = world.finished(&name).await.status.unwrap();
+    assert_eq!(status.phase, Some(BackupSessionPhase::Failed));
+    assert_eq!(
+        lines(&status.hooks.unwrap().post_hooks),
+        [("thaw", Succeeded), ("alarm", Succeeded)]
+    );
+    let told = plan_of(&world, &format!("hook-backup-{name}-post-2-0"))
+        .await
+        .summary
+        .status;
+    assert_eq!(told.phase, "Failed");
+    assert!(!told.error.is_empty(), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hooks_after_a_cancelled_backup_run_as_after_a_failed_one() {
+    let (world, _operator) = with_hooks(json!({"postBackup": one_of_each()})).await;
+    world.ends("-pod-", End::Never);
+    let name = world.initial().await;
+    world.wait::<Job>(&format!("demo-{name}-pod-0"), |_| true).await;
+    cancel(&world, &name).await;
+    let status = world.finished(&name).await.status.unwrap();
+    assert_eq!(status.phase, Some(BackupSessionPhase::Failed));
+    assert_eq!(
+        lines(&status.hooks.unwrap().post_hooks),
+        [("thaw", Succeeded), ("alarm", Succeeded)],
+        "what was put to rest before the backup wakes up again"
+    );
+    let told = plan_of(&world, &format!("hook-backup-{name}-post-0-0"))
+        .await
+        .summary
+        .status;
+    assert_eq!(told.phase, "Failed");
+    assert!(told.error.contains("cancelled by a test"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_ends_the_hook_that_runs_and_begins_no_backup() {
+    let (world, _operator) = with_hooks(json!({
+        "preBackup": [{"name": "freeze", "hookTemplate": {"name": "knock"}}], "postBackup": one_of_each()}))
+    .await;
+    world.ends("-pre-0", End::Never);
+    let name = world.initial().await;
+    world
+        .wait::<Job>(&format!("hook-backup-{name}-pre-0-0"), |_| true)
+        .await;
+    cancel(&world, &name).await;
+    let status = world.finished(&name).await.status.unwrap();
+    assert_eq!(status.phase, Some(BackupSessionPhase::Failed), "{status:#?}");
+    assert_eq!(
+        lines(&status.hooks.unwrap().post_hooks),
+        [("thaw", Succeeded), ("alarm", Succeeded)]
+    );
+    let jobs = world.api::<Job>().list(&made_for(&name)).await.unwrap();
+    let mut names: Vec<_> = jobs.items.iter().map(ResourceExt::name_any).collect();
+    names.sort();
+    let expected = ["post-0-0", "post-2-0"].map(|end| format!("hook-backup-{name}-{end}"));
+    assert_eq!(names, expected, "neither the hook before nor a backup is left");
+}
+
+async fn cancel(world: &World, name: &str) {
+    let why = json!({"metadata": {"annotations": {kubestash::decide::cancel::ANNOTATION: "by a test"}}});
+    world
+        .api::<BackupSession>()
+        .patch(
+            name,
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(why),
+        )
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hooks_of_one_name_run_each_and_requests_have_their_parameters() {
+    let world = World::new().await;
+    super::world::create(
+        &world.client,
+        json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "HookTemplate", "metadata": {"name": "post", "namespace": "demo"},
+            "spec": {"params": [{"name": "room", "required": true}, {"name": "sign", "default": "backup"}],
+                "action": {"httpPost": {"host": "chat", "port": 80, "path": "/${room}",
+                    "httpHeaders": [{"name": "X-Sign", "value": "${sign}"}],
+                    "body": "{{ .Status.Phase }} of ${targetName} in ${room}"}},
+                "executor": {"type": "Operator"}}}),
+    )
+    .await;
+    super::world::create(
+        &world.client,
+        json!({"apiVersion": "core.kubestash.com/v1alpha1", "kind": "HookTemplate", "metadata": {"name": "ask", "namespace": "demo"},
+            "spec": {"action": {"httpGet": {"host": "chat", "port": 80, "path": "/${backupSession}"}},
+                "executor": {"type": "Operator"}}}),
+    )
+    .await;
+    let _operator = world.operator(Meter::cut_after(usize::MAX - 1));
+    world
+        .configure(|bc| {
+            bc["spec"]["sessions"][0]["hooks"] = json!({
+                "preBackup": [{"name": "tell", "hookTemplate": {"name": "ask"}}],
+                "postBackup": [
+                    {"name": "tell", "hookTemplate": {"name": "post"}, "params": {"room": "ops"}},
+                    {"name": "tell", "hookTemplate": {"name": "post"}, "params": {"room": "dev", "sign": "x"}}]});
+        })
+        .await;
+    let name = world.initial().await;
+    world.wait::<BackupSession>(&name, |_| true).await;
+    let status = world.finished(&name).await.status.unwrap();
+    assert_eq!(status.phase, Some(BackupSessionPhase::Succeeded), "{status:#?}");
+    assert_eq!(
+        lines(&status.hooks.unwrap().post_hooks),
+        [("tell", Succeeded), ("tell", Succeeded)]
+    );
+    let mut asked = Vec::new();
+    for index in 0..2 {
+        let plan = plan_of(&world, &format!("hook-backup-{name}-post-{index}-0")).await;
+        let post = plan.action.http_post.unwrap();
+        asked.push((
+            post.path.unwrap(),
+            post.http_headers[0].value.clone(),
+            post.body.unwrap(),
+        ));
+    }
+    let words = "{{ .Status.Phase }} of db in";
+    assert_eq!(
+        asked,
+        [
+            ("/ops".into(), "backup".into(), format!("{words} ops")),
+            ("/dev".into(), "x".into(), format!("{words} dev")),
+        ]
+    );
+    let get = plan_of(&world, &format!("hook-backup-{name}-pre-0-0")).await;
+    assert_eq!(get.action.http_get.unwrap().path.unwrap(), format!("/{name}"));
+}

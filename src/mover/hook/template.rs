@@ -1,7 +1,7 @@
 //! Go templates in commands, bodies and forms, over what is known about the session.
 //!
-//! The part of the language that hooks are written in: fields, literals, pipes, parentheses, functions, comments, trimmed
-//! blanks, and `if`. [`parse`] makes the tree, [`evaluate`] works it out.
+//! The part of the language that hooks are written in: fields, variables, literals, pipes, parentheses, functions, comments,
+//! trimmed blanks, `if`, `with` and `range`. [`parse`] makes the tree, [`evaluate`] works it out.
 
 mod evaluate;
 mod parse;
@@ -127,6 +127,32 @@ mod tests {
                 "none\"a\\\"b\"10",
             ),
             (
+                "{{ with .Status.Error }}why: {{ . }} of {{ $.Name }}{{ else }}fine{{ end }}",
+                "why: it said \"no\" of bc-daily-1",
+            ),
+            ("{{ with $p := .Status.Phase }}{{ $p }}{{ end }}", "Failed"),
+            (
+                "{{ with \"\" }}x{{ else with .Name }}{{ . }}{{ end }}",
+                "bc-daily-1",
+            ),
+            (
+                "{{ range $k, $v := .Target }}{{ $k }}={{ $v }};{{ end }}",
+                "apiGroup=apps;kind=StatefulSet;name=db;namespace=demo;",
+            ),
+            (
+                "{{ range $i, $x := list \"a\" \"b=c\" }}{{ if $i }}, {{ end }}{{ . }}{{ $x | upper }}{{ end }}",
+                "aA, b=cB=C",
+            ),
+            ("{{ range list }}x{{ else }}none{{ end }}", "none"),
+            (
+                "{{ $all := \"\" }}{{ range list 1 2 }}{{ $all = print $all . }}{{ end }}{{ $all }}",
+                "12",
+            ),
+            (
+                "{{ $t := .Target }}{{ $t.Kind }}/{{ index .Invoker \"name\" }}",
+                "StatefulSet/bc",
+            ),
+            (
                 "{{ printf \"%q %v %d%%\" .Name true 7 }}",
                 "\"bc-daily-1\" true 7%",
             ),
@@ -154,6 +180,13 @@ mod tests {
             "{{ (.Name }}",
             "{{ .Name | }}",
             "{{ range .Name }}{{ end }}",
+            "{{ range list 1 }}open",
+            "{{ range list 1 }}{{ else }}{{ else }}{{ end }}",
+            "{{ with .Name }}{{ $x := . }}{{ end }}{{ $x }}",
+            "{{ $x = 1 }}",
+            "{{ $a, $b := .Target }}",
+            "{{ template \"x\" }}",
+            "{{ $ := 1 }}",
         ] {
             assert!(command(wrong).is_err(), "{wrong}");
         }
@@ -161,7 +194,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_panics_or_hangs(text in "[{}\\-.|()\"`a-z A-Z/*%0-9\n]{0,40}") {
+        fn nothing_panics_or_hangs(text in "[{}\\-.|()\"`$:=,a-z A-Z/*%0-9\n]{0,40}") {
             let _ = command(&text);
             let _ = command(&format!("{{{{{text}}}}}"));
         }

@@ -7,23 +7,47 @@ pub(super) enum Node {
     Text(String),
     /// A pipeline's value.
     Value(Pipeline),
-    /// The first branch whose condition holds; one without a condition always does.
-    If(Vec<(Option<Pipeline>, Vec<Node>)>),
+    /// The first branch whose condition holds; one without a condition always does. With `dot` (`with`) the condition's value
+    /// is the branch's data.
+    If {
+        /// Whether it is a `with`.
+        dot: bool,
+        /// The branches.
+        branches: Vec<(Option<Pipeline>, Vec<Node>)>,
+    },
+    /// The nodes once for each item of a list or a map, each time with the item as their data; else the others.
+    Range {
+        /// What is gone through.
+        over: Pipeline,
+        /// For each item.
+        each: Vec<Node>,
+        /// When there is none.
+        none: Vec<Node>,
+    },
 }
 
 /// Commands, each given the value of the one before it as its last argument.
-#[derive(Debug, PartialEq)]
-pub(super) struct Pipeline(pub(super) Vec<Command>);
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Pipeline {
+    /// The variables that take its value (of a `range`: two take key and item).
+    pub(super) names: Vec<String>,
+    /// Whether the variables are new (`:=`) or known (`=`).
+    pub(super) new: bool,
+    /// The commands.
+    pub(super) commands: Vec<Command>,
+}
 
 /// A function or value with its arguments.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Command(pub(super) Vec<Term>);
 
 /// A word of a command.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Term {
     /// `.` and `.A.B`.
     Field(Vec<String>),
+    /// `$name` and `$name.A.B`; the name is empty for what the whole template is given.
+    Variable(String, Vec<String>),
     /// A text, a number, `true`, `false`, `nil`.
     Literal(serde_json::Value),
     /// The name of a function.
@@ -41,7 +65,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, String> {
     let mut nodes = Vec::new();
     match branch(&mut pieces, &mut nodes)? {
         None => Ok(nodes),
-        Some(word) => Err(format!("{{{{ {word} }}}} without an if")),
+        Some(word) => Err(format!("{{{{ {word} }}}} without an if, with or range")),
     }
 }
 
@@ -121,9 +145,12 @@ fn branch(pieces: &mut impl Iterator<Item = Piece>, nodes: &mut Vec<Node>) -> Re
         let (word, rest) = action.split_once(char::is_whitespace).unwrap_or((&action, ""));
         match word {
             "end" | "else" => return Ok(Some(action)),
-            "if" => nodes.push(condition(rest, pieces)?),
-            "range" | "with" | "define" | "template" | "block" | "break" | "continue" => {
-                return Err(format!("{word} is not known here; use fields, functions and if"));
+            "if" | "with" => nodes.push(condition(word, rest, pieces)?),
+            "range" => nodes.push(range(rest, pieces)?),
+            "define" | "template" | "block" | "break" | "continue" => {
+                return Err(format!(
+                    "{word} is not known here; use fields, variables, functions, if, with and range"
+                ));
             }
             _ => nodes.push(Node::Value(pipeline(&action)?)),
         }
@@ -131,29 +158,55 @@ fn branch(pieces: &mut impl Iterator<Item = Piece>, nodes: &mut Vec<Node>) -> Re
     Ok(None)
 }
 
-fn condition(first: &str, pieces: &mut impl Iterator<Item = Piece>) -> Result<Node, String> {
+/// Reads what is inside an action that has an `end`, and answers the word that ended it.
+fn inside(word: &str, pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Node>, String), String> {
+    let mut nodes = Vec::new();
+    // Passed on as a trait object, so that the types do not nest without end.
+    let next: &mut dyn Iterator<Item = Piece> = pieces;
+    let ended = branch(&mut { next }, &mut nodes)?;
+    let ended = ended.ok_or_else(|| format!("{{{{ {word} }}}} is not closed with {{{{ end }}}}"))?;
+    Ok((nodes, ended))
+}
+
+fn condition(word: &str, first: &str, pieces: &mut impl Iterator<Item = Piece>) -> Result<Node, String> {
     let mut branches = Vec::new();
     let mut condition = Some(pipeline(first)?);
     loop {
-        let mut nodes = Vec::new();
-        // Boxed in effect: the iterator is passed on as a trait object, so that the types do not nest without end.
-        let next: &mut dyn Iterator<Item = Piece> = pieces;
-        let word = branch(&mut { next }, &mut nodes)?.ok_or("an if is not closed with {{ end }}")?;
+        let (nodes, ended) = inside(word, pieces)?;
         let last = condition.is_none();
         branches.push((condition, nodes));
-        condition = match word.strip_prefix("else").map(str::trim) {
-            None => return Ok(Node::If(branches)),
-            Some(_) if last => return Err("a second else of one if".to_owned()),
+        condition = match ended.strip_prefix("else").map(str::trim) {
+            None => {
+                return Ok(Node::If {
+                    dot: word == "with",
+                    branches,
+                });
+            }
+            Some(_) if last => return Err(format!("a second else of one {word}")),
             Some("") => None,
             Some(rest) => match rest
-                .strip_prefix("if")
+                .strip_prefix(word)
                 .filter(|rest| rest.starts_with(char::is_whitespace))
             {
                 Some(rest) => Some(pipeline(rest)?),
-                None => return Err(format!("{{{{ {word} }}}} is not known")),
+                None => return Err(format!("{{{{ {ended} }}}} is not known")),
             },
         };
     }
+}
+
+fn range(over: &str, pieces: &mut impl Iterator<Item = Piece>) -> Result<Node, String> {
+    let over = pipeline(over)?;
+    let (each, ended) = inside("range", pieces)?;
+    let none = match ended.as_str() {
+        "end" => Vec::new(),
+        "else" => match inside("range", pieces)? {
+            (none, ended) if ended == "end" => none,
+            _ => return Err("a second else of one range".to_owned()),
+        },
+        other => return Err(format!("{{{{ {other} }}}} is not known")),
+    };
+    Ok(Node::Range { over, each, none })
 }
 
 #[derive(Debug, PartialEq)]
@@ -164,13 +217,46 @@ enum Token {
     Term(Term),
 }
 
+/// Reads `$a, $b := ` and the like, and what comes after it.
+fn declared(text: &str) -> Result<(Vec<String>, bool, &str), String> {
+    let plain = || Ok((Vec::new(), false, text));
+    if !text.trim_start().starts_with('$') {
+        return plain();
+    }
+    let (names, rest, new) = match (text.find(":="), text.find('=')) {
+        (Some(at), Some(first)) if at < first => (&text[..at], &text[at + 2..], true),
+        (_, Some(at)) => (&text[..at], &text[at + 1..], false),
+        _ => return plain(),
+    };
+    // An = inside a literal belongs to an argument.
+    if names.contains(['"', '`', '|', '(']) {
+        return plain();
+    }
+    let names = names.split(',').map(|name| {
+        let name = name.trim().strip_prefix('$').unwrap_or_default();
+        let good = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        good.then(|| name.to_owned())
+            .ok_or_else(|| format!("{text} declares no variable"))
+    });
+    let names: Vec<String> = names.collect::<Result<_, _>>()?;
+    if names.len() > 2 {
+        return Err(format!("{text} declares too many variables"));
+    }
+    Ok((names, new, rest))
+}
+
 fn pipeline(text: &str) -> Result<Pipeline, String> {
+    let (names, new, text) = declared(text)?;
     let mut tokens = tokens(text)?.into_iter();
     let (pipeline, closed) = commands(&mut tokens)?;
     if closed {
         return Err("a ) without a (".to_owned());
     }
-    Ok(pipeline)
+    Ok(Pipeline {
+        names,
+        new,
+        ..pipeline
+    })
 }
 
 /// Reads commands up to a `)` or the end, and says which it was.
@@ -193,7 +279,12 @@ fn commands(tokens: &mut std::vec::IntoIter<Token>) -> Result<(Pipeline, bool), 
         }
     }
     all.push(command(&mut terms)?);
-    Ok((Pipeline(all), closed))
+    let pipeline = Pipeline {
+        names: Vec::new(),
+        new: false,
+        commands: all,
+    };
+    Ok((pipeline, closed))
 }
 
 fn command(terms: &mut Vec<Term>) -> Result<Command, String> {
@@ -246,12 +337,22 @@ fn word(text: &str) -> Result<(Token, usize), String> {
         .find(|c: char| c.is_whitespace() || matches!(c, '|' | '(' | ')' | '"' | '`'))
         .unwrap_or(text.len());
     let word = &text[..end];
-    let term = if let Some(fields) = word.strip_prefix('.') {
+    let path = |fields: &str| {
         let fields: Vec<String> = fields.split('.').map(str::to_owned).collect();
-        match fields.as_slice() {
-            [one] if one.is_empty() => Term::Field(Vec::new()),
-            all if all.iter().any(String::is_empty) => return Err(format!("{word} is no field")),
-            _ => Term::Field(fields),
+        if fields.iter().any(String::is_empty) {
+            Err(format!("{word} is no field"))
+        } else {
+            Ok(fields)
+        }
+    };
+    let term = if word == "." {
+        Term::Field(Vec::new())
+    } else if let Some(fields) = word.strip_prefix('.') {
+        Term::Field(path(fields)?)
+    } else if let Some(variable) = word.strip_prefix('$') {
+        match variable.split_once('.') {
+            Some((name, fields)) => Term::Variable(name.to_owned(), path(fields)?),
+            None => Term::Variable(variable.to_owned(), Vec::new()),
         }
     } else if let Ok(number) = word.parse::<i64>() {
         Term::Literal(number.into())
