@@ -16,6 +16,7 @@ pub mod auth_proxy;
 pub mod backup_configuration;
 pub mod backup_session;
 pub mod backup_storage;
+pub mod claims;
 pub mod context;
 pub mod error;
 pub mod events;
@@ -119,6 +120,7 @@ fn controllers(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
         )),
         Box::pin(snapshot::run(ctx.clone(), signals)),
         Box::pin(restore_session::run(ctx.clone())),
+        Box::pin(claims::run(ctx.clone())),
     ]
 }
 

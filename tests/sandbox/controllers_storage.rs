@@ -107,6 +107,44 @@ async fn a_claim_in_use_stays_until_its_pod_is_gone() {
 }
 
 #[tokio::test]
+async fn a_pod_that_has_ended_keeps_its_claim_until_it_is_gone_too() {
+    let cluster = Cluster::start().await;
+    let claims = cluster.namespaced::<PersistentVolumeClaim>();
+    cluster
+        .create::<PersistentVolumeClaim>(claim("data", &json!({})))
+        .await;
+    cluster.create::<Pod>(user("user", "data")).await;
+    cluster
+        .until::<Pod>("user", "runs", |pod| phase(pod) == "Running")
+        .await;
+    let ended = Patch::Merge(json!({"status": {"phase": "Succeeded"}}));
+    let pods = cluster.namespaced::<Pod>();
+    pods.patch_status("user", &PatchParams::default(), &ended)
+        .await
+        .unwrap();
+    claims.delete("data", &DeleteParams::default()).await.unwrap();
+    let going = cluster
+        .until::<PersistentVolumeClaim>("data", "is going", |claim| {
+            claim.metadata.deletion_timestamp.is_some()
+        })
+        .await;
+    assert_eq!(going.finalizers(), ["kubernetes.io/pvc-protection"]);
+    // A claim that nobody uses goes at once: by then the first one has been looked at, too.
+    cluster
+        .create::<PersistentVolumeClaim>(claim("other", &json!({})))
+        .await;
+    cluster.until("other", "is bound", bound).await;
+    claims.delete("other", &DeleteParams::default()).await.unwrap();
+    until_gone(&claims, "other").await;
+    assert!(
+        claims.get_opt("data").await.unwrap().is_some(),
+        "Kubernetes does not look at the phase"
+    );
+    pods.delete("user", &DeleteParams::default()).await.unwrap();
+    until_gone(&claims, "data").await;
+}
+
+#[tokio::test]
 async fn a_claim_may_wait_for_its_first_consumer() {
     let cluster = Cluster::start().await;
     cluster.create::<Pod>(user("user", "data")).await;

@@ -31,7 +31,7 @@ use kubestash::{
         storage::{Repository, Snapshot, SnapshotPhase},
     },
     decide::{conditions, phases},
-    operator::{Context, Options, backup_configuration, backup_session, restore_session},
+    operator::{Context, Options, backup_configuration, backup_session, claims, restore_session},
     sandbox::{Identity, Server},
 };
 use serde::de::DeserializeOwned;
@@ -210,7 +210,8 @@ impl World {
         Tasks(vec![
             tokio::spawn(backup_configuration::run(ctx.clone())),
             tokio::spawn(backup_session::run(ctx.clone())),
-            tokio::spawn(restore_session::run(ctx)),
+            tokio::spawn(restore_session::run(ctx.clone())),
+            tokio::spawn(claims::run(ctx)),
         ])
     }
 

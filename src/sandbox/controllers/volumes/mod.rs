@@ -20,7 +20,6 @@ pub(super) use reclaim::Volumes;
 pub use trees::{OwnTrees, Trees};
 
 use super::engine::{Informer, Key};
-use super::pods::is_finished;
 
 /// The provisioner of directories, and the driver of their snapshots.
 pub(super) const PROVISIONER: &str = "sandbox.local/dir";
@@ -50,9 +49,10 @@ pub(super) fn claims_of(pod: &Pod) -> Vec<String> {
     volumes.iter().filter_map(claim).collect()
 }
 
-/// Whether the pod holds on to its claims: it has a node and has not ended.
+/// Whether the pod keeps its claims from going: it was given a node. That it has ended does not matter, as it does not to
+/// Kubernetes: its controller never looks at the phase.
 fn uses_claims(pod: &Pod) -> bool {
-    !is_finished(pod) && pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some())
+    pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some())
 }
 
 /// Whether claim and volume belong to each other for good.
