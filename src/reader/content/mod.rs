@@ -18,7 +18,6 @@ use rustic_core::{
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use self::packs::{Order, Packs};
 use super::entry::Entry;
@@ -64,7 +63,6 @@ pub struct Content {
     coming: VecDeque<usize>,
     pieces: mpsc::Receiver<Vec<Piece>>,
     here: VecDeque<Piece>,
-    _task: JoinHandle<()>,
 }
 
 impl Content {
@@ -91,10 +89,28 @@ impl Content {
             .filter(|(_, e)| (e.is_file() && e.size > 0) || e.kind == "symlink")
             .filter_map(|(at, e)| Some((e.bytes().to_vec(), (at, e.size, wanted(at)?))))
             .collect();
-        let search = Search::new(source, id, wanted);
         let (say, pieces) = mpsc::channel(WAITING);
+        let (mut links, mut coming) = (HashMap::new(), VecDeque::new());
+        // Directories and empty files alone are no reason to open a repository.
+        if !wanted.is_empty() {
+            (coming, links) = Self::read(packs, Search::new(source, id, wanted), say).await?;
+        }
+        Ok(Content {
+            links,
+            coming,
+            pieces,
+            here: VecDeque::new(),
+        })
+    }
+
+    /// Finds what is wanted and reads it in a thread of its own; answers with the files that come, and the links.
+    async fn read(
+        packs: Arc<Packs>,
+        search: Search,
+        say: mpsc::Sender<Vec<Piece>>,
+    ) -> Result<(VecDeque<usize>, HashMap<usize, Vec<u8>>), String> {
         let (tell, told) = tokio::sync::oneshot::channel();
-        let task = tokio::task::spawn_blocking(move || match search.open(&packs) {
+        tokio::task::spawn_blocking(move || match search.open(&packs) {
             Ok((repository, found)) => {
                 let coming = found.files.iter().map(|file| file.at).collect();
                 if tell.send(Ok((coming, found.links))).is_ok() {
@@ -105,14 +121,7 @@ impl Content {
                 let _ = tell.send(Err(why));
             }
         });
-        let (coming, links) = told.await.map_err(|e| e.to_string())??;
-        Ok(Content {
-            links,
-            coming,
-            pieces,
-            here: VecDeque::new(),
-            _task: task,
-        })
+        told.await.map_err(|e| e.to_string())?
     }
 
     /// Where a symbolic link leads.
