@@ -9,7 +9,9 @@ use tokio::io::AsyncWrite;
 
 use super::content::Content;
 use super::entry::Entry;
+use super::listing::Listing;
 use super::names;
+use super::native::Inside;
 use super::op::{Bytes, Resume};
 use super::perform::{Answer, hex};
 use super::process::dump;
@@ -56,7 +58,7 @@ pub(super) fn version(choice: &Choice) -> String {
 
 /// The listing of what is wanted, and where in it to begin: with which entry, after how many bytes of it.
 pub(super) struct Plan {
-    entries: Vec<Entry>,
+    listing: Listing,
     chosen: Vec<bool>,
     done: u64,
     /// Whether this goes on with an earlier answer.
@@ -64,8 +66,9 @@ pub(super) struct Plan {
 }
 
 /// Finds out what of a listing there is to send.
-pub(super) fn plan(entries: Vec<Entry>, wish: &Wish<'_>) -> Plan {
-    let mut chosen = wish.choice.among(&entries);
+pub(super) fn plan(listing: Listing, wish: &Wish<'_>) -> Plan {
+    let entries = &listing.entries;
+    let mut chosen = wish.choice.among(entries);
     let (mut done, mut resumed) = (0, false);
     if let Some(resume) = wish.resume
         && let Some(at) = entries.iter().position(|e| e.bytes() == resume.path.0)
@@ -81,7 +84,7 @@ pub(super) fn plan(entries: Vec<Entry>, wish: &Wish<'_>) -> Plan {
         chosen.iter_mut().take(first).for_each(|yes| *yes = false);
     }
     Plan {
-        entries,
+        listing,
         chosen,
         done,
         resumed,
@@ -97,11 +100,12 @@ pub(super) async fn send(
     to: &mut impl Receiver,
 ) -> Result<(), Trouble> {
     let Plan {
-        entries,
+        listing,
         chosen,
         mut done,
         ..
     } = plan;
+    let Listing { entries, insides, .. } = listing;
     let wanted = |at: usize| {
         let yes = chosen.get(at).copied().unwrap_or_default();
         entries.get(at).filter(|e| yes && e.travels())
@@ -109,12 +113,17 @@ pub(super) async fn send(
     // Only the first one that is sent can have arrived in part.
     let first = (0..entries.len()).find(|at| wanted(*at).is_some());
     let skip = |at: usize| wanted(at).map(|_| if Some(at) == first { done } else { 0 });
-    let content = begin(opened, source, wish.id, &entries, skip).await;
+    let links = insides
+        .iter()
+        .flatten()
+        .map(|inside| inside.link.clone())
+        .collect();
     let mut sending = Sending {
         opened,
         source,
         id: wish.id,
-        content,
+        links,
+        content: begin(opened, source, &entries, insides, skip).await,
         to,
     };
     for at in 0..entries.len() {
@@ -128,48 +137,48 @@ pub(super) async fn send(
     sending.to.pause().await
 }
 
-/// Sends one file after its first `skip` bytes.
+/// Sends the file that a listing is of, after its first `skip` bytes.
 pub(super) async fn send_file(
     opened: &Opened,
     source: &Source,
     id: &str,
-    entry: &Entry,
+    listing: Listing,
     skip: u64,
     to: &mut impl Receiver,
 ) -> Result<(), Trouble> {
-    let content = begin(opened, source, id, std::slice::from_ref(entry), |_| Some(skip)).await;
+    let Listing { entries, insides, .. } = listing;
+    let Some(entry) = entries.first() else {
+        return Ok(());
+    };
     let mut sending = Sending {
         opened,
         source,
         id,
-        content,
+        links: Vec::new(),
+        content: begin(opened, source, &entries, insides, |at| (at == 0).then_some(skip)).await,
         to,
     };
     sending.file(0, entry, skip).await
 }
 
-/// Opens the repository in this process; where that fails restic is asked for each file, and says why.
+/// Begins to read in this process; what does not come restic is asked for, file by file.
 async fn begin(
     opened: &Opened,
     source: &Source,
-    id: &str,
     entries: &[Entry],
+    insides: Option<Vec<Inside>>,
     wanted: impl Fn(usize) -> Option<u64>,
 ) -> Option<Content> {
-    match Content::begin(opened, source, id, entries, wanted).await {
-        Ok(content) => Some(content),
-        Err(why) => {
-            let why = source.redactor.clean(&why);
-            tracing::warn!(why, "the repository is read by restic alone, file by file");
-            None
-        }
-    }
+    let native = opened.native(source).await?;
+    Some(Content::begin(native, entries, insides?, wanted))
 }
 
 struct Sending<'a, R> {
     opened: &'a Opened,
     source: &'a Source,
     id: &'a str,
+    /// Where symbolic links lead, by the place in the listing.
+    links: Vec<Vec<u8>>,
     content: Option<Content>,
     to: &'a mut R,
 }
@@ -179,8 +188,8 @@ impl<R: Receiver> Sending<'_, R> {
     async fn bare(&mut self, at: usize, entry: &Entry) -> Result<(), Trouble> {
         let mut link = Vec::new();
         if !entry.is_dir() {
-            link = match self.content.as_ref().and_then(|content| content.link(at)) {
-                Some(link) => link.to_vec(),
+            link = match self.links.get_mut(at) {
+                Some(link) => std::mem::take(link),
                 None => names::link(self.opened, self.id, entry.bytes()).await?,
             };
         }

@@ -1,18 +1,18 @@
 //! Entries of a snapshot, as listings carry them.
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::op::Bytes;
 
 /// One line of a listing; restic's field names.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Entry {
     /// The path, with U+FFFD for bytes that are no UTF-8.
     pub path: String,
     /// The path as it is, where `path` lost something.
-    #[serde(rename = "pathBytes")]
+    #[serde(rename = "pathBytes", skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<Bytes>,
     /// `file`, `dir`, `symlink`, `fifo` …
     #[serde(rename = "type")]
@@ -28,6 +28,7 @@ pub struct Entry {
     /// Numeric group.
     pub gid: u32,
     /// When the content last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mtime: Option<Timestamp>,
     /// Number of the inode; equal ones are hard links of each other.
     pub inode: u64,

@@ -152,7 +152,8 @@ pub(super) async fn link(opened: &Opened, id: &str, path: &[u8]) -> Result<Vec<u
 }
 
 /// Bytes as Go shows them: each byte that is no UTF-8 is a U+FFFD of its own.
-pub(super) fn shown_by_go(bytes: &[u8]) -> String {
+#[must_use]
+pub fn shown_by_go(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         shown.push_str(chunk.valid());
@@ -162,7 +163,7 @@ pub(super) fn shown_by_go(bytes: &[u8]) -> String {
 }
 
 /// Undoes Go's `strconv.Quote` (without the quotes themselves).
-fn unquote(text: &str) -> Vec<u8> {
+pub(super) fn unquote(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {

@@ -8,9 +8,9 @@ use super::archive::{self, Receiver, Sums, Tar, Wish};
 use super::entry::Entry;
 use super::keys;
 use super::listing::{self, Asked};
-use super::memory;
-use super::op::{Bytes, Control, Op, Request};
-use super::process::{pass_on, pass_on_and_keep};
+use super::op::{Control, Op, Request};
+use super::process::pass_on;
+use super::search;
 use super::source::{Opened, Source, Trouble};
 use crate::api::config::job_result::JobCause;
 use crate::backend::join;
@@ -102,16 +102,16 @@ pub async fn perform(
             listing::list(&asked, &mut answer).await?;
         }
         Op::Cat { id, path } => {
-            let line = listing::first_entry(&opened, id, path).await?;
-            let Some(file) = file(&line) else {
+            let mut listed = listing::entries(&opened, source, id, path, true).await?;
+            if !listed.entries.first().is_some_and(Entry::is_file) {
                 let shown = String::from_utf8_lossy(&path.0);
                 return Err(Trouble::new(
                     JobCause::SourceMissing,
                     format!("{shown} is no file: only files have content"),
                 ));
-            };
-            begin(say, line, false, String::new());
-            archive::send_file(&opened, source, id, &file, 0, &mut answer).await?;
+            }
+            begin(say, std::mem::take(&mut listed.first), false, String::new());
+            archive::send_file(&opened, source, id, listed, 0, &mut answer).await?;
         }
         Op::Archive { .. } => archived(&request.op, &opened, source, &mut answer).await?,
         Op::Sums { id, path } => {
@@ -120,11 +120,11 @@ pub async fn perform(
                 choice: &archive::Choice::default(),
                 resume: None,
             };
-            let listed = listing::entries(&opened, source, id, path).await?;
-            let plan = archive::plan(listed.all, &wish);
+            let listed = listing::entries(&opened, source, id, path, false).await?;
+            let plan = archive::plan(listed, &wish);
             archive::send(&opened, source, &wish, plan, &mut Sums::new(&mut answer)).await?;
         }
-        Op::Find { .. } => found(&request.op, &opened, source, &mut answer).await?,
+        Op::Find { .. } => search::search(&request.op, &opened, source, &mut answer).await?,
         Op::Diff { from, to } => {
             let look = Look::Diff {
                 from: from.clone(),
@@ -168,11 +168,6 @@ pub async fn perform(
     answer.end().await
 }
 
-/// The entry of a line, if it is a file.
-fn file(line: &str) -> Option<Entry> {
-    serde_json::from_str(line).ok().filter(Entry::is_file)
-}
-
 fn begin(say: &UnboundedSender<Control>, entry: String, resumed: bool, version: String) {
     // Whoever does not listen any more notices at the next byte.
     let _ = say.send(Control::Start {
@@ -180,37 +175,6 @@ fn begin(say: &UnboundedSender<Control>, entry: String, resumed: bool, version: 
         resumed,
         version,
     });
-}
-
-/// What restic finds in these snapshots.
-async fn found<W: AsyncWrite + Unpin>(
-    op: &Op,
-    opened: &Opened,
-    source: &Source,
-    answer: &mut Answer<'_, W>,
-) -> Result<(), Trouble> {
-    let Op::Find {
-        ids,
-        patterns,
-        ignore_case,
-    } = op
-    else {
-        return Ok(());
-    };
-    let question = serde_json::to_vec(op).unwrap_or_default();
-    // What all snapshots hold changes with the next one; what these hold does not.
-    let place = memory::place(source, "find", [opened.dir.as_bytes(), &question]).filter(|_| !ids.is_empty());
-    if let Some(place) = &place
-        && let Ok(known) = tokio::fs::read(place).await
-    {
-        return answer.write(&known).await;
-    }
-    let look = Look::Find {
-        ids: ids.clone(),
-        patterns: patterns.iter().map(Bytes::to_os).collect(),
-        ignore_case: *ignore_case,
-    };
-    pass_on_and_keep(&look, opened, answer, place.as_deref()).await
 }
 
 /// A tar archive of a directory, or the bytes of a file.
@@ -231,17 +195,18 @@ async fn archived<W: AsyncWrite + Unpin>(
     else {
         return Ok(());
     };
-    let listed = listing::entries(opened, source, id, path).await?;
+    let mut listed = listing::entries(opened, source, id, path, false).await?;
+    let first = std::mem::take(&mut listed.first);
     let ours = archive::version(choice);
     let resume = resume.as_ref().filter(|_| *version == ours);
-    if let Some(file) = file(&listed.first) {
+    if path.0 != b"/" && listed.entries.first().is_some_and(Entry::is_file) {
         let skip = resume.and_then(|r| r.done).unwrap_or_default();
-        begin(answer.say, listed.first, skip > 0, ours);
-        return archive::send_file(opened, source, id, &file, skip, answer).await;
+        begin(answer.say, first, skip > 0, ours);
+        return archive::send_file(opened, source, id, listed, skip, answer).await;
     }
     let wish = Wish { id, choice, resume };
-    let plan = archive::plan(listed.all, &wish);
-    begin(answer.say, listed.first, plan.resumed, ours);
+    let plan = archive::plan(listed, &wish);
+    begin(answer.say, first, plan.resumed, ours);
     archive::send(opened, source, &wish, plan, &mut Tar::new(answer, &prefix.0)).await
 }
 

@@ -71,6 +71,10 @@ pub(super) async fn serve() -> ExitCode {
         LIVE_IDLE
     };
     let record = announce().await;
+    // Without it each question derives the key anew.
+    #[cfg(unix)]
+    let _keys = super::keyring::serve(&std::env::temp_dir())
+        .inspect_err(|error| tracing::warn!(%error, "keys are not kept"));
     let stop = crate::mover::asked_to_stop();
     tokio::pin!(stop);
     loop {

@@ -1,10 +1,13 @@
 //! A Repository with everything that opens it: from the plan that a reader pod mounts, or from a caller.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
+use super::native::Native;
 use super::op::Control;
 use crate::api::config::job_plan::JobPlan;
 use crate::api::config::job_result::JobCause;
@@ -92,6 +95,8 @@ pub struct Source {
     pub lock: bool,
     /// Whether listings may be kept in the scratch directory for the next question.
     pub remembers: bool,
+    /// Whether repositories are read in this process where that is possible; restic is asked otherwise.
+    pub natively: bool,
 }
 
 /// An opened restic repository.
@@ -102,6 +107,7 @@ pub struct Opened {
     pub documents: Documents,
     /// Its directory below the storage's prefix.
     pub dir: String,
+    native: OnceCell<Option<Arc<Native>>>,
     /// Removed with what is in it at the end.
     _scratch: TempDir,
 }
@@ -133,6 +139,7 @@ impl Source {
             scratch: std::env::temp_dir(),
             lock: super::serve::announced(),
             remembers: true,
+            natively: true,
         })
     }
 
@@ -188,6 +195,7 @@ impl Source {
             restic,
             documents,
             dir,
+            native: OnceCell::new(),
             _scratch: scratch,
         })
     }
@@ -217,6 +225,24 @@ fn sweep(dir: &std::path::Path, ours_alone: bool) {
 }
 
 impl Opened {
+    /// The repository read in this process; `None`: only restic can read it, and says why where it cannot.
+    pub async fn native(&self, source: &Source) -> Option<&Arc<Native>> {
+        let open = || async {
+            if !source.natively {
+                return None;
+            }
+            match Native::open(self, source).await {
+                Ok(native) => Some(Arc::new(native)),
+                Err(why) => {
+                    let why = source.redactor.clean(&why);
+                    tracing::warn!(why, "the repository is read by restic alone");
+                    None
+                }
+            }
+        };
+        self.native.get_or_init(open).await.as_ref()
+    }
+
     /// The temporary directory of this question.
     #[must_use]
     pub fn scratch(&self) -> &std::path::Path {

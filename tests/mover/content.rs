@@ -1,8 +1,8 @@
-//! Files streamed out of a repository that restic wrote, without restic.
+//! What restic wrote is listed, searched and streamed without restic, and compared with what restic says.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use kubestash::api::config::job_plan::PlanStorage;
@@ -10,7 +10,9 @@ use kubestash::backend::{SecretText, Storage};
 use kubestash::reader::Source;
 use kubestash::reader::content::Content;
 use kubestash::reader::entry::Entry;
-use kubestash::reader::op::Bytes;
+use kubestash::reader::listing::{self, Listing};
+use kubestash::reader::op::{Bytes, Op, Request};
+use kubestash::reader::source::Opened;
 
 use super::{fixture, tree};
 
@@ -54,7 +56,8 @@ impl Repository {
             cluster: String::new(),
             scratch: self.dir.path().join("scratch"),
             lock: false,
-            remembers: true,
+            remembers: false,
+            natively: true,
         }
     }
 
@@ -72,29 +75,51 @@ impl Repository {
     }
 }
 
-/// Depth first, as listings are.
-fn entries(at: &Path, all: &mut Vec<Entry>) {
-    let mut inside: Vec<_> = fs::read_dir(at).unwrap().map(|e| e.unwrap()).collect();
-    inside.sort_by_key(fs::DirEntry::file_name);
-    for entry in inside {
-        let found = entry.metadata().unwrap();
-        let kind = if found.is_dir() {
-            "dir"
-        } else if found.is_symlink() {
-            "symlink"
-        } else {
-            "file"
-        };
-        all.push(Entry {
-            path_bytes: Some(Bytes(entry.path().as_os_str().as_bytes().to_vec())),
-            kind: kind.into(),
-            size: if found.is_file() { found.len() } else { 0 },
-            ..Entry::default()
-        });
-        if found.is_dir() {
-            entries(&entry.path(), all);
+fn root() -> Bytes {
+    Bytes(b"/".to_vec())
+}
+
+async fn listed(opened: &Opened, source: &Source, id: &str, path: &Bytes) -> Listing {
+    listing::entries(opened, source, id, path, false).await.unwrap()
+}
+
+/// The content of what is listed after its first `from` bytes.
+async fn content(opened: &Opened, source: &Source, listing: &Listing, from: u64) -> Content {
+    let native = opened.native(source).await.expect("it can be read here");
+    let insides = listing.insides.clone().expect("it was listed here");
+    Content::begin(native, &listing.entries, insides, |_| Some(from))
+}
+
+/// The answer to a search, by snapshot and path.
+async fn found(source: &Source, patterns: &[&str], ignore_case: bool) -> Vec<(String, String, u64)> {
+    let request = Request {
+        component_path: String::new(),
+        op: Op::Find {
+            ids: Vec::new(),
+            patterns: patterns.iter().map(|p| Bytes(p.as_bytes().to_vec())).collect(),
+            ignore_case,
+        },
+    };
+    let (say, _heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut text = Vec::new();
+    kubestash::reader::perform(&request, source, &mut text, &say)
+        .await
+        .unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let mut all = Vec::new();
+    for one in answer.as_array().unwrap() {
+        assert_eq!(one["hits"], one["matches"].as_array().unwrap().len());
+        for hit in one["matches"].as_array().unwrap() {
+            let text = |field: &serde_json::Value| field.as_str().unwrap().to_owned();
+            all.push((
+                text(&one["snapshot"]),
+                text(&hit["path"]),
+                hit["size"].as_u64().unwrap_or(0),
+            ));
         }
     }
+    all.sort();
+    all
 }
 
 /// Whether all files came that hold anything; what came is what it should be.
@@ -128,38 +153,93 @@ async fn what_restic_wrote_is_read_byte_for_byte_and_damage_never_passes() {
     tree::make(&repository.data());
     repository.restic(&["init"]);
     repository.restic(&["backup", &repository.data().to_string_lossy()]);
-    let listed = repository.restic(&["snapshots", "--json"]);
-    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    let id = listed[0]["id"].as_str().unwrap();
-    let mut all = Vec::new();
-    entries(&repository.data(), &mut all);
+    let snapshots = repository.restic(&["snapshots", "--json"]);
+    let snapshots: serde_json::Value = serde_json::from_str(&snapshots).unwrap();
+    let id = snapshots[0]["id"].as_str().unwrap();
 
     let source = repository.source(fixture::PASSWORD);
+    let restics = Source {
+        natively: false,
+        ..source.clone()
+    };
     let opened = source.open("").await.expect("restic is there");
-    let content = Content::begin(&opened, &source, id, &all, |_| Some(0))
-        .await
-        .unwrap();
-    let links: Vec<_> = all
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| entry.kind == "symlink")
-        .collect();
-    assert_eq!(links.len(), 2);
-    for (at, entry) in links {
-        let target = fs::read_link(Bytes(entry.bytes().to_vec()).to_os()).unwrap();
-        assert_eq!(content.link(at), Some(target.as_os_str().as_bytes()));
+    let other = restics.open("").await.unwrap();
+    let mut all = Listing::default();
+    let data = Bytes(repository.data().as_os_str().as_bytes().to_vec());
+    for path in [&data, &root()] {
+        all = listed(&opened, &source, id, path).await;
+        let theirs = listed(&other, &restics, id, path).await;
+        assert_eq!(all.entries, theirs.entries);
+        assert_eq!((all.insides.is_some(), theirs.insides.is_none()), (true, true));
+        assert_eq!(all.first.is_empty(), theirs.first.is_empty());
     }
-    assert!(came(content, &all, 0).await);
+    let missing = Bytes(b"/not/there".to_vec());
+    let (here, theirs) = tokio::join!(
+        listing::entries(&opened, &source, id, &missing, false),
+        listing::entries(&other, &restics, id, &missing, true)
+    );
+    assert_eq!(here.unwrap_err().cause, theirs.unwrap_err().cause);
 
-    let large: Vec<Entry> = all.iter().filter(|e| e.size > 5_000_000).cloned().collect();
-    assert!(!large.is_empty());
-    let rest = Content::begin(&opened, &source, id, &large, |_| Some(4_999_999)).await;
-    assert!(came(rest.unwrap(), &large, 4_999_999).await, "the rest of a file");
+    let insides = all.insides.as_ref().unwrap();
+    let mut links = 0;
+    for (entry, inside) in all
+        .entries
+        .iter()
+        .zip(insides)
+        .filter(|(e, _)| e.kind == "symlink")
+    {
+        let target = fs::read_link(Bytes(entry.bytes().to_vec()).to_os()).unwrap();
+        assert_eq!(inside.link, target.as_os_str().as_bytes());
+        links += 1;
+    }
+    assert_eq!(links, 2);
+    assert!(came(content(&opened, &source, &all, 0).await, &all.entries, 0).await);
+
+    let mut large = Listing::default();
+    let mut behind = Vec::new();
+    for (entry, inside) in all
+        .entries
+        .iter()
+        .zip(insides)
+        .filter(|(e, _)| e.size > 5_000_000)
+    {
+        large.entries.push(entry.clone());
+        behind.push(inside.clone());
+    }
+    large.insides = Some(behind);
+    assert!(!large.entries.is_empty());
+    let rest = content(&opened, &source, &large, 4_999_999).await;
+    assert!(came(rest, &large.entries, 4_999_999).await, "the rest of a file");
+
+    for (patterns, ignore_case) in [
+        (&["*"][..], false),
+        (&["[a-m]*", "*.TXT"], false),
+        (&["[^a-m]?[^e]*"], false),
+        (&["*.TXT", "DATA"], true),
+        (&["/*/**/*e*"], false),
+        (&["data/*"], false),
+        (&["nowhere at all"], false),
+    ] {
+        let here = found(&source, patterns, ignore_case).await;
+        let theirs = found(&restics, patterns, ignore_case).await;
+        assert_eq!(here, theirs, "{patterns:?}");
+        assert_eq!(
+            here.is_empty(),
+            patterns[0].starts_with("nowhere"),
+            "{patterns:?}"
+        );
+    }
 
     let other = repository.source("something else");
-    let refused = Content::begin(&opened, &other, id, &all, |_| Some(0)).await;
-    let why = refused.err().expect("a wrong password opens nothing");
-    assert!(!why.contains("something else"), "{why}");
+    let another = other.open("").await.unwrap();
+    assert!(
+        another.native(&other).await.is_none(),
+        "a wrong password opens nothing"
+    );
+    let why = listing::entries(&another, &other, id, &data, false)
+        .await
+        .unwrap_err();
+    assert!(!why.message.contains("something else"), "{why}");
 
     let pack = repository.largest_pack();
     let mut bytes = fs::read(&pack).unwrap();
@@ -167,8 +247,7 @@ async fn what_restic_wrote_is_read_byte_for_byte_and_damage_never_passes() {
     bytes[middle] ^= 1;
     fs::set_permissions(&pack, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     fs::write(&pack, bytes).unwrap();
-    let damaged = Content::begin(&opened, &source, id, &all, |_| Some(0))
-        .await
-        .unwrap();
-    assert!(!came(damaged, &all, 0).await, "one bit differs");
+    let opened = source.open("").await.unwrap();
+    let damaged = content(&opened, &source, &all, 0).await;
+    assert!(!came(damaged, &all.entries, 0).await, "one bit differs");
 }

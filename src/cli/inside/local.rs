@@ -77,6 +77,7 @@ pub(super) async fn source(cluster: &Cluster, repository: &Repository) -> Result
         scratch,
         lock: false,
         remembers: false,
+        natively: true,
     })
 }
 

@@ -18,6 +18,8 @@ use crate::cli::schemas::{self, View};
 use crate::output::format::Format;
 use crate::output::human;
 use crate::output::table::Table;
+use crate::reader::names::shown_by_go;
+use crate::reader::pattern::literally;
 
 /// Show how one file changed from Snapshot to Snapshot
 ///
@@ -97,13 +99,10 @@ pub async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliError
             let mut paths: Vec<Vec<u8>> = parts.iter().map(|(part, _)| pick::full(part, &asked)).collect();
             paths.sort();
             paths.dedup();
-            let patterns: Vec<Vec<u8>> = paths
-                .iter()
-                .map(|p| crate::reader::pattern::literally(p))
-                .collect();
+            let patterns: Vec<Vec<u8>> = paths.iter().map(|p| literally(p)).collect();
             let found = search(&session, store, parts, &patterns, false).await?;
             for path in &paths {
-                versions.extend(told(&String::from_utf8_lossy(path), parts, &found));
+                versions.extend(told(&shown_by_go(path), parts, &found));
             }
         }
     }
