@@ -11,6 +11,7 @@ pub mod documents;
 pub mod environment;
 pub mod error;
 pub mod secret;
+mod sound;
 mod storage;
 pub mod store;
 

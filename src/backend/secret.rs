@@ -73,9 +73,9 @@ impl SecretValues {
     /// An access key or another word of a provider, without the line's end that `echo` puts behind it.
     ///
     /// # Errors
-    /// As [`Self::required`].
+    /// As [`Self::required`], and when it holds what no such word has.
     pub fn word(&self, key: &str) -> Result<&str, BackendError> {
-        self.required(key).map(str::trim)
+        self.travelling(key, self.required(key)?.trim())
     }
 
     /// The same where there may be none.
@@ -84,7 +84,10 @@ impl SecretValues {
     /// As [`Self::optional`].
     pub fn optional_word(&self, key: &str) -> Result<Option<&str>, BackendError> {
         let found = self.optional(key)?.map(str::trim);
-        Ok(found.filter(|word| !word.is_empty()))
+        found
+            .filter(|word| !word.is_empty())
+            .map(|word| self.travelling(key, word))
+            .transpose()
     }
 
     /// That the value of a key cannot be used, and why.

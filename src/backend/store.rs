@@ -90,7 +90,8 @@ impl Storage {
         if s3.insecure_tls {
             options = options.with_allow_invalid_certificates(true);
         }
-        let place = format!("{url}/{}", s3.bucket);
+        let place = self.place(("spec.storage.s3.endpoint", &url), ("s3.bucket", &s3.bucket))?;
+        self.header_word("spec.storage.s3.region", &s3.region)?;
         if !s3.region.is_empty() {
             builder = builder.with_region(s3.region);
         }
@@ -116,13 +117,16 @@ impl Storage {
         let Some(pem) = secret.optional("CA_CERT_DATA")? else {
             return Ok(options);
         };
-        let wrong = |_| {
+        let wrong = || {
             BackendError::misconfigured(
                 &self.label,
                 "the key CA_CERT_DATA of the storage Secret holds no PEM certificate",
             )
         };
-        let all = Certificate::from_pem_bundle(pem.as_bytes()).map_err(wrong)?;
+        let all = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| wrong())?;
+        if all.is_empty() {
+            return Err(wrong());
+        }
         Ok(all
             .into_iter()
             .fold(options, ClientOptions::with_root_certificate))
@@ -138,7 +142,8 @@ impl Storage {
             .as_ref()
             .and_then(|it| it.base.clone())
             .unwrap_or_else(|| GOOGLE.to_owned());
-        let place = format!("{base}/{}", gcs.bucket);
+        let named = ("gcs_base_url in GOOGLE_SERVICE_ACCOUNT_JSON_KEY", base.as_str());
+        let place = self.place(named, ("gcs.bucket", &gcs.bucket))?;
         let mut options = client();
         let builder = match &account {
             None => GoogleCloudStorageBuilder::from_env(),
@@ -196,7 +201,8 @@ impl Storage {
         };
         let suffix = suffix.unwrap_or_else(|| AZURE.to_owned());
         let url = endpoint.map_or_else(|| format!("https://{account}.blob.{suffix}"), str::to_owned);
-        let place = format!("{url}/{}", azure.container);
+        let named = ("the address of spec.storage.azure.storageAccount", url.as_str());
+        let place = self.place(named, ("azure.container", &azure.container))?;
         let store = builder
             .with_account(account)
             .with_container_name(azure.container)
@@ -349,17 +355,17 @@ mod tests {
                 && !error.contains("hunter2"),
             "{error}"
         );
-        let s3 = storage(
-            r#"{"provider":"s3","s3":{"bucket":"b"}}"#,
-            &[
+        for junk in [
+            "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n",
+            "junk",
+        ] {
+            let keys = [
                 ("AWS_ACCESS_KEY_ID", "a"),
                 ("AWS_SECRET_ACCESS_KEY", "b"),
-                (
-                    "CA_CERT_DATA",
-                    "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n",
-                ),
-            ],
-        );
-        assert!(s3.store(None).err().unwrap().to_string().contains("CA_CERT_DATA"));
+                ("CA_CERT_DATA", junk),
+            ];
+            let s3 = storage(r#"{"provider":"s3","s3":{"bucket":"b"}}"#, &keys);
+            assert!(s3.store(None).err().unwrap().to_string().contains("CA_CERT_DATA"));
+        }
     }
 }

@@ -23,6 +23,7 @@ use super::{
     plan::{self, RepositoryFacts, SecretData},
     target::Target,
     variables::Inputs,
+    volume_owner,
     volumes::{self, Volumes},
 };
 use crate::api::{
@@ -382,6 +383,7 @@ fn one_job(
     let mut annotations = invoker(&namespace, &session);
     let written: Vec<_> = containers.iter().map(|c| c.component.as_str()).collect();
     annotations.insert(COMPONENTS_ANNOTATION.to_owned(), written.join(","));
+    let owner = volume_owner::of(facts.repositories.iter().map(|it| &it.storage));
     let frame = JobFrame {
         name: name.clone(),
         namespace: facts.target.job_namespace(&namespace),
@@ -392,7 +394,8 @@ fn one_job(
         }),
         template: addon.job_template.as_ref(),
         container_settings: addon.container_runtime_settings.as_ref(),
-        user: Some(NOBODY),
+        user: Some(owner.user.unwrap_or(NOBODY)),
+        groups: owner.groups,
         node: facts.target.node(instance, &claims, facts.claims),
         image: facts.operator.image.clone(),
         proxy: facts.operator.proxy.clone(),

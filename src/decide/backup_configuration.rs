@@ -164,6 +164,7 @@ pub fn trigger(
         service_account: account_name.clone(),
         template: template.template.as_ref(),
         user: Some(NOBODY),
+        groups: Vec::new(),
         image: operator.image.clone(),
         proxy: operator.proxy.clone(),
         memory: "32Mi",

@@ -334,6 +334,7 @@ fn planned(
         template: Some(&template),
         container_settings: settings.container.as_ref(),
         user: Some(NOBODY),
+        groups: Vec::new(),
         image: facts.operator.image.clone(),
         proxy: facts.operator.proxy.clone(),
         memory: MEMORY,

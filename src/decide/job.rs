@@ -67,6 +67,8 @@ pub struct JobFrame<'a> {
     pub container_settings: Option<&'a ContainerRuntimeSettings>,
     /// User (and for root, group) of the pod when nobody says otherwise.
     pub user: Option<i64>,
+    /// Groups of the pod beside those of the user's template.
+    pub groups: Vec<i64>,
     /// The node it must run on.
     pub node: Option<String>,
     /// Image of Functions that name none.
@@ -123,6 +125,7 @@ pub fn job(frame: &JobFrame<'_>, tasks: &[TaskContainer]) -> Job {
         .security_context
         .clone()
         .or_else(|| default_pod_security(frame.user));
+    let security = in_groups(security, &frame.groups);
     let pod = PodSpec {
         containers: main.into_iter().collect(),
         init_containers: some(init),
@@ -366,6 +369,19 @@ fn default_pod_security(user: Option<i64>) -> Option<PodSecurityContext> {
     })
 }
 
+/// The same, with these supplementary groups as well.
+fn in_groups(security: Option<PodSecurityContext>, groups: &[i64]) -> Option<PodSecurityContext> {
+    if groups.is_empty() {
+        return security;
+    }
+    let mut security = security.unwrap_or_default();
+    let known = security.supplemental_groups.get_or_insert_default();
+    let new = groups.iter().filter(|group| !known.contains(group));
+    let new: Vec<i64> = new.copied().collect();
+    known.extend(new);
+    Some(security)
+}
+
 fn default_container_security(user: Option<i64>) -> SecurityContext {
     let root = user == Some(0);
     SecurityContext {
@@ -449,6 +465,7 @@ mod tests {
             service_account: "s-1".into(),
             template,
             user: Some(NOBODY),
+            groups: Vec::new(),
             image: "ours".into(),
             memory: "256Mi",
             secret_keys: vec!["backend-0.AWS_ACCESS_KEY_ID".into()],
@@ -522,6 +539,25 @@ mod tests {
             .unwrap();
         assert_eq!(plan.secret_name.as_deref(), Some("demo-s-1"));
         assert_eq!(plan.items.unwrap()[0].path, PLAN_FILE);
+    }
+
+    #[test]
+    fn groups_of_a_storage_come_beside_those_of_the_template() {
+        let mut frame = frame(None);
+        frame.groups = vec![7, 9];
+        let security = pod(&job(&frame, &[task("logical-backup")]))
+            .security_context
+            .unwrap();
+        assert_eq!(security.supplemental_groups.unwrap(), [7, 9]);
+        assert_eq!((security.run_as_user, security.fs_group), (Some(NOBODY), None));
+        let template: PodTemplateSpec =
+            serde_json::from_value(json!({"spec": {"securityContext": {"supplementalGroups": [9, 1]}}}))
+                .unwrap();
+        frame.template = Some(&template);
+        let security = pod(&job(&frame, &[task("logical-backup")]))
+            .security_context
+            .unwrap();
+        assert_eq!(security.supplemental_groups.unwrap(), [9, 1, 7]);
     }
 
     #[test]

@@ -146,6 +146,7 @@ pub fn job(facts: &LiveFacts<'_>) -> Result<Job, String> {
         template: Some(&template),
         container_settings: None,
         user: Some(NOBODY),
+        groups: Vec::new(),
         node: facts.target.node(&instance(facts.component), &held, facts.claims),
         image: facts.operator.image.clone(),
         proxy: Vec::new(),

@@ -29,4 +29,5 @@ pub mod target;
 pub mod trigger;
 pub mod usage_policy;
 pub mod variables;
+pub mod volume_owner;
 pub mod volumes;

@@ -13,6 +13,23 @@ pub struct Place {
     prefix: String,
 }
 
+/// Where Jobs cannot mount a volume, in words; `None`: the mount path of a local storage is as good as any.
+#[must_use]
+pub fn mount_refusal(backend: &Backend) -> Option<String> {
+    let path = backend.local.as_ref()?.mount_path.as_deref()?;
+    let inner = path.trim_matches('/');
+    let what = if inner == "kubestash" || inner.starts_with("kubestash/") {
+        "lies where the image has its program, /kubestash"
+    } else if inner.split('/').any(|part| part == "..") {
+        "holds \"..\""
+    } else {
+        return None;
+    };
+    Some(format!(
+        "spec.storage.local.mountPath: {path} {what}; mount the volume elsewhere, such as /backups"
+    ))
+}
+
 impl Place {
     /// The place of a backend; `None` for volumes and incomplete backends.
     #[must_use]

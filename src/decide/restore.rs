@@ -24,7 +24,7 @@ use super::{
     size,
     target::Target,
     variables::Inputs,
-    volumes,
+    volume_owner, volumes,
 };
 use crate::api::{
     config::job_plan::{JobPlan, ResticSource, RestorePlan, RestoreTarget},
@@ -335,6 +335,7 @@ fn frame<'a>(
         container_settings: addon.and_then(|addon| addon.container_runtime_settings.as_ref()),
         // Only root gives files their owners back.
         user: Some(0),
+        groups: volume_owner::of([&facts.repository.storage]).groups,
         node: None,
         image: facts.operator.image.clone(),
         proxy: facts.operator.proxy.clone(),

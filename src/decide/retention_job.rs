@@ -16,6 +16,7 @@ use super::{
     naming,
     plan::{self, RepositoryFacts, SecretData},
     retention::Plan,
+    volume_owner,
     volumes::{self, Volumes},
 };
 use crate::api::{
@@ -119,6 +120,7 @@ pub fn job(
     let mut annotations = backup::invoker(&namespace, &session.name_any());
     annotations.insert(WORK_ANNOTATION.to_owned(), works);
     let addon = config.addon.clone().unwrap_or_default();
+    let owner = volume_owner::of(repositories.iter().map(|(facts, _)| &facts.storage));
     let frame = JobFrame {
         name: name(session),
         namespace: namespace.clone(),
@@ -127,7 +129,8 @@ pub fn job(
         service_account: account(session),
         template: None,
         container_settings: addon.container_runtime_settings.as_ref(),
-        user: user(config),
+        user: Some(given_user(config).or(owner.user).unwrap_or(NOBODY)),
+        groups: owner.groups,
         node: None,
         image: operator.image.clone(),
         proxy: operator.proxy.clone(),
@@ -164,14 +167,13 @@ pub fn account(session: &BackupSession) -> String {
     generated_account(&namespace, &name(session), &namespace)
 }
 
-/// The user of the backup, who wrote the repository: files of a local storage are that user's.
-fn user(config: &Session) -> Option<i64> {
+/// The user whom the session gives its backups, who wrote the repository: files of a local storage are that user's.
+fn given_user(config: &Session) -> Option<i64> {
     let template = config.addon.as_ref()?.job_template.as_ref();
-    let given = template
+    template
         .and_then(|template| template.spec.as_ref())
         .and_then(|spec| spec.security_context.as_ref())
-        .and_then(|context| context.run_as_user);
-    Some(given.unwrap_or(NOBODY))
+        .and_then(|context| context.run_as_user)
 }
 
 /// True when another session of the namespace keeps this one from touching its Repositories: it still writes to one of

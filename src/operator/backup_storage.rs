@@ -44,8 +44,8 @@ use crate::api::labels::FINALIZER;
 use crate::api::storage::{
     BackupStorage, BackupStoragePhase, BackupStorageStatus, Repository, StorageRepository,
 };
-use crate::decide::conditions::{condition, remove, set};
-use crate::decide::{phases, repository_status};
+use crate::decide::conditions::{condition, is_true, remove, set};
+use crate::decide::{naming, phases, repository_status};
 
 /// The cache of Repositories fills at the start; more than this and something is wrong.
 const CACHE_WITHIN: Duration = Duration::from_secs(30);
@@ -202,8 +202,9 @@ async fn reconcile(cached: &BackupStorage, ctx: &Context, shared: &Shared) -> Re
     }
     match follow(ctx, shared, &storage, &secret, &mut new, now).await {
         Ok(Followed::Waiting) => {
+            let again = stalled(ctx, &storage, &mut new, now).await?;
             write(ctx, shared, &storage, &old, new).await?;
-            Ok(Action::await_change())
+            Ok(again)
         }
         Ok(Followed::Done(jobs)) => {
             let lost = new.repositories.iter().any(|entry| entry.synced == Some(false));
@@ -237,6 +238,28 @@ async fn reconcile(cached: &BackupStorage, ctx: &Context, shared: &Shared) -> Re
         }
         Err(error) => Err(error),
     }
+}
+
+/// Says in the status why the Job of a new storage does not start. Its controller wakes us when it is over; what its pod
+/// waits for is looked at again until then.
+async fn stalled(
+    ctx: &Context,
+    storage: &BackupStorage,
+    new: &mut BackupStorageStatus,
+    now: Timestamp,
+) -> Result<Action, Error> {
+    if is_true(&new.conditions, BACKEND_INITIALIZED) {
+        return Ok(Action::await_change());
+    }
+    let namespace = storage.namespace().unwrap_or_default();
+    let job = naming::init_job(&storage.name_any());
+    if let Some(why) = storage_jobs::stalled(ctx, &namespace, &job, now).await? {
+        let name = reason::BACKEND_INITIALIZATION_FAILED;
+        let mut waiting = condition(BACKEND_INITIALIZED, false, name, why, now);
+        waiting.observed_generation = storage.metadata.generation;
+        set(&mut new.conditions, waiting);
+    }
+    Ok(Action::requeue(storage_jobs::STALLED_AFTER.unsigned_abs()))
 }
 
 /// How far the storage has got.

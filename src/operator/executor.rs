@@ -370,12 +370,16 @@ pub async fn told(ctx: &Context, job: &Job) -> Result<String, Error> {
 }
 
 /// The last lines of the log of the newest pod's container that failed, runs, or ended last: a paragraph to add to a
-/// reason. Empty when there are none to be had; a log that cannot be read is no reason to fail.
+/// reason. Of a pod that has not started, what it waits for. Empty when there is nothing to be had; a log that cannot be
+/// read is no reason to fail.
 pub async fn last_lines(ctx: &Context, pods: &[Pod]) -> String {
     let newest = pods
         .iter()
         .max_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
     let Some(pod) = newest else { return String::new() };
+    if let Some(waits) = not_started(pod) {
+        return waits;
+    }
     let api: Api<Pod> = Api::namespaced(ctx.client.clone(), &pod.namespace().unwrap_or_default());
     let params = LogParams {
         container: speaker(pod),
@@ -392,6 +396,24 @@ pub async fn last_lines(ctx: &Context, pods: &[Pod]) -> String {
         return String::new();
     }
     format!("\nLast lines of its log:\n{}", text.trim_end())
+}
+
+/// That a pod has not started, and what it waits for.
+fn not_started(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let none_ran = status.init_container_statuses.iter().flatten().all(|container| {
+        container
+            .state
+            .as_ref()
+            .is_none_or(|state| state.running.is_none() && state.terminated.is_none())
+    });
+    (status.phase.as_deref() == Some("Pending") && none_ran).then(|| {
+        format!(
+            "\nIts pod {} never started: {}",
+            pod.name_any(),
+            waiting_for(pod).trim()
+        )
+    })
 }
 
 /// The container whose log tells most: one that failed, else one that runs, else the last that ended.
@@ -437,7 +459,9 @@ pub async fn pending(ctx: &Context, jobs: &[Job], now: Timestamp) -> Result<Opti
     Ok(None)
 }
 
-fn waiting_for(pod: &Pod) -> String {
+/// What a pod that is Pending waits for, as far as its status tells.
+#[must_use]
+pub fn waiting_for(pod: &Pod) -> String {
     let Some(status) = &pod.status else {
         return String::new();
     };

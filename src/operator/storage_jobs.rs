@@ -20,7 +20,7 @@ use kube::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{Context, Error};
+use super::{Context, Error, executor};
 use crate::api::config::job_plan::JobPlan;
 use crate::api::config::job_result::{Document, JobOutcome, JobResult};
 use crate::api::labels;
@@ -30,6 +30,9 @@ use crate::decide::storage_job::{PLAN_HASH_ANNOTATION, Wanted, build};
 
 /// What Jobs that forget data may do.
 const RETENTION_ROLE: &str = "kubestash-retention-policy-job";
+
+/// A pod that has not started after this long is told about.
+pub const STALLED_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// Output above this size is not read: documents are small.
 const OUTPUT_LIMIT: i64 = 64 << 20;
@@ -299,12 +302,12 @@ async fn why(ctx: &Context, job: &Job) -> Result<String, Error> {
                 return Ok(result.message.clone());
             }
             let reason = end.reason.clone().unwrap_or_default();
-            return Ok(explain::job_failure(
-                &status.name,
-                Some(end.exit_code),
-                &reason,
-                result.as_ref(),
-            ));
+            let mut text = explain::job_failure(&status.name, Some(end.exit_code), &reason, result.as_ref());
+            // A container that never ran: only the kubelet knows why.
+            if let (None, Some(words)) = (&result, end.message.as_deref().map(str::trim)) {
+                text.push_str(&format!(": {words}"));
+            }
+            return Ok(text);
         }
     }
     let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
@@ -312,6 +315,37 @@ async fn why(ctx: &Context, job: &Job) -> Result<String, Error> {
     Ok(said
         .and_then(|c| c.message.clone())
         .unwrap_or_else(|| format!("Job {} failed", job.name_any())))
+}
+
+/// Why the pod of a Job that was created a while ago has not started yet; `None` while there is nothing to tell.
+///
+/// # Errors
+/// What the API server answered.
+pub async fn stalled(
+    ctx: &Context,
+    namespace: &str,
+    name: &str,
+    now: Timestamp,
+) -> Result<Option<String>, Error> {
+    let jobs: Api<Job> = Api::namespaced(ctx.client.clone(), namespace);
+    let Some(job) = jobs.get_opt(name).await?.filter(|job| finished(job).is_none()) else {
+        return Ok(None);
+    };
+    let created = job.creation_timestamp().map_or(now, |time| time.0);
+    if now.duration_since(created) < STALLED_AFTER {
+        return Ok(None);
+    }
+    let Some(pod) = newest_pod(ctx, &job).await? else {
+        return Ok(None);
+    };
+    let pending = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending");
+    Ok(pending.then(|| {
+        let name = pod.name_any();
+        format!(
+            "pod {name} has not started yet: {}; see kubectl describe pod -n {namespace} {name}",
+            executor::waiting_for(&pod).trim()
+        )
+    }))
 }
 
 async fn newest_pod(ctx: &Context, job: &Job) -> Result<Option<Pod>, Error> {

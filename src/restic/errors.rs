@@ -98,6 +98,11 @@ impl fmt::Display for ResticError {
                 f,
                 "the certificate of the storage is not trusted; put the authority's certificate into the storage Secret as CA_CERT_DATA{detail}"
             ),
+            // The words of a file system: no server says them so.
+            Cause::AccessDenied if self.detail.contains(": permission denied") => write!(
+                f,
+                "the user that the Job runs as may not write to the storage's volume; set spec.runtimeSettings.pod.securityContext of the BackupStorage (fsGroup where the volume honours it, otherwise runAsUser){detail}"
+            ),
             Cause::AccessDenied => write!(
                 f,
                 "access is refused; give the storage's credentials the right to list, read, write and delete{detail}"

@@ -142,6 +142,31 @@ spec:
       - {name: a, image: nginx, env: [{name: X, value: '1'}]}
 ";
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_are_applied_and_unknown_kinds_named() {
+    let cluster = Cluster::start().await;
+    let list = "apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: one}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: two}}
+";
+    has(
+        &cluster.ok(&["apply", "-f", "-"], list).await,
+        &["configmap/one created", "configmap/two created"],
+    );
+    let unknown = "apiVersion: monitoring.coreos.com/v1\nkind: ServiceMonitor\nmetadata: {name: x}\n";
+    let said = cluster.fails(&["apply", "-f", "-"], unknown).await;
+    has(
+        &said,
+        &["no matches for kind \"ServiceMonitor\" in version \"monitoring.coreos.com/v1\""],
+    );
+    has(
+        &cluster.ok(&["get", "--raw", "/openapi/v2"], "").await,
+        &["\"swagger\""],
+    );
+}
+
 const WIDGET: &str = "apiVersion: test.io/v1
 kind: Widget
 metadata: {name: one}

@@ -9,6 +9,7 @@ mod controllers_workloads;
 mod kubectl;
 mod lifecycle;
 mod node;
+mod refresh;
 mod state;
 mod streams;
 mod webhooks;

@@ -105,7 +105,7 @@ impl Lab {
         Api::namespaced(self.client.clone(), "default")
     }
 
-    async fn create<T>(&self, value: Value)
+    pub(super) async fn create<T>(&self, value: Value)
     where
         T: kube::Resource<Scope = kube::core::NamespaceResourceScope>
             + serde::Serialize
@@ -121,7 +121,7 @@ impl Lab {
     }
 
     /// Creates a pod of this node; the spec is completed with the node's name.
-    async fn pod(&self, name: &str, mut spec: Value) {
+    pub(super) async fn pod(&self, name: &str, mut spec: Value) {
         spec["nodeName"] = json!(NODE);
         if spec.get("restartPolicy").is_none() {
             spec["restartPolicy"] = json!("Never");
@@ -166,7 +166,7 @@ impl Lab {
             .await
     }
 
-    async fn running(&self, name: &str) -> Value {
+    pub(super) async fn running(&self, name: &str) -> Value {
         self.until(name, |p| {
             p["status"]["containerStatuses"][0]["state"]["running"].is_object()
         })
@@ -223,7 +223,7 @@ impl Lab {
         .unwrap();
     }
 
-    async fn exec(&self, name: &str, command: &[&str]) -> (String, String) {
+    pub(super) async fn exec(&self, name: &str, command: &[&str]) -> (String, String) {
         let mut attached = self
             .api::<Pod>()
             .exec(name, command.to_vec(), &AttachParams::default())
@@ -546,7 +546,7 @@ async fn deletion_is_graceful_and_then_not() {
     );
 }
 
-async fn until_log(lab: &Lab, pod: &str, text: &str) {
+pub(super) async fn until_log(lab: &Lab, pod: &str, text: &str) {
     lab.running(pod).await;
     let found = async {
         while !lab.logs(pod).await.contains(text) {

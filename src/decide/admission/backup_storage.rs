@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Facts, Review, default_usage_policy};
 use crate::api::storage::{Backend, BackupStorage, Provider};
-use crate::decide::place::Place;
+use crate::decide::place::{Place, mount_refusal};
 use kube::ResourceExt;
 
 /// Fields from which one trailing `/` is taken, below `spec.storage`.
@@ -149,6 +149,9 @@ fn worth_a_look(review: &mut Review<'_, BackupStorage>) {
             Some(_) => None,
         },
     };
+    if let Some(refusal) = mount_refusal(storage) {
+        review.warn(refusal);
+    }
     if let Some(missing) = missing {
         review.warn(format!("spec.storage.{missing}: needed for provider {provider}; the storage cannot become Ready without it"));
     }

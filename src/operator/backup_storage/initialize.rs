@@ -11,6 +11,7 @@ use crate::api::storage::{BackupStorage, BackupStorageStatus, Repository, Storag
 use crate::backend::Problem;
 use crate::decide::conditions::{find, is_true};
 use crate::decide::naming::{self, STORAGE_METADATA};
+use crate::decide::place::mount_refusal;
 use crate::decide::plan::SecretData;
 use crate::decide::repository_status;
 use crate::decide::storage_job::{Wanted, plan_backend};
@@ -99,6 +100,9 @@ async fn by_job(
         return Err(Error::Invalid(
             "spec.storage.local is missing although the provider is local".to_owned(),
         ));
+    }
+    if let Some(refusal) = mount_refusal(&storage.spec.storage) {
+        return Err(Error::Invalid(refusal));
     }
     let mut data = SecretData::new();
     let backend = plan_backend(storage, None, &mut data);

@@ -104,7 +104,7 @@ fn other(exchange: &Exchange) -> ApiResult<Response<Body>> {
         "/version" => Ok(respond::json(&discovery::version())),
         "/api" | "/apis" => discovery::roots(exchange),
         "" => Ok(respond::json(
-            &serde_json::json!({"paths": ["/api", "/apis", "/healthz", "/openapi/v3", "/version"]}),
+            &serde_json::json!({"paths": ["/api", "/apis", "/healthz", "/openapi/v2", "/openapi/v3", "/version"]}),
         )),
         _ if path.starts_with("/openapi/") => openapi::serve(exchange, path),
         _ if path.starts_with("/api/") || path.starts_with("/apis/") => discovery::group(exchange),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::Response;
+use http::{HeaderValue, Response, header};
 use serde_json::{Map, Value, json};
 
 use super::{Exchange, respond};
@@ -17,8 +17,11 @@ use crate::sandbox::status::{ApiError, ApiResult};
 
 const REFERENCE: &str = "#/components/schemas/";
 
-/// `/openapi/v3` and what is below it.
+/// `/openapi/v3` and what is below it, and `/openapi/v2`.
 pub(super) fn serve(exchange: &Exchange, path: &str) -> ApiResult<Response<Body>> {
+    if path == "/openapi/v2" {
+        return Ok(second(exchange));
+    }
     let all = exchange.api.registry.all();
     let Some(rest) = path.strip_prefix("/openapi/v3") else {
         return Err(ApiError::no_such_resource());
@@ -32,6 +35,27 @@ pub(super) fn serve(exchange: &Exchange, path: &str) -> ApiResult<Response<Body>
         return Err(ApiError::no_such_resource());
     }
     Ok(respond::json(&document(&exchange.api, &kinds)))
+}
+
+/// The older OpenAPI v2, in which no kind is described: version 3 is what clients ask about those. They ask here about
+/// kinds that version 3 does not have (a `List`, a kind whose CRD is missing), and must hear that there is nothing to
+/// check rather than that nobody answers.
+fn second(exchange: &Exchange) -> Response<Body> {
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    let accepts = exchange.headers.get(header::ACCEPT).and_then(|a| a.to_str().ok());
+    if !accepts.is_some_and(|accepted| accepted.contains("protobuf")) {
+        return respond::json(&json!({
+            "swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.32.0"}, "paths": {}, "definitions": {},
+        }));
+    }
+    // Field 1: the version of Swagger; field 2: an Info with title (1) and version (2).
+    let mut document = b"\x0a\x032.0\x12\x15".to_vec();
+    document.extend_from_slice(b"\x0a\x0aKubernetes\x12\x07v1.32.0");
+    let mut response = Response::new(Body::from(document));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
+    response
 }
 
 /// `apis/apps/v1`, `api/v1`.

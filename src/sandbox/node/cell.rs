@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::init::spec::ProcessSpec;
 use super::log::LogFile;
 use super::process::Process;
-use super::{NodeContext, fields};
+use super::{NodeContext, fields, refresh};
 
 /// How one instance of a container ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +113,8 @@ pub(crate) struct PodCell {
     state: Mutex<PodState>,
     /// Told whenever the status may have changed.
     pub(crate) changed: Notify,
+    /// Told whenever what volumes are made of may have changed.
+    pub(crate) sources: Notify,
     pub(crate) stop: watch::Sender<Option<Stop>>,
     /// Whether the object is gone from the API server.
     pub(crate) gone: watch::Sender<bool>,
@@ -143,6 +145,7 @@ impl PodCell {
             pod: Mutex::new(Arc::new(Pod::default())),
             state: Mutex::new(state),
             changed: Notify::new(),
+            sources: Notify::new(),
             stop: watch::Sender::new(None),
             gone: watch::Sender::new(false),
             ended: watch::Sender::new(false),
@@ -172,7 +175,13 @@ impl PodCell {
     pub(crate) fn update(&self, pod: Pod) {
         let deleted = pod.metadata.deletion_timestamp.is_some();
         let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(30);
-        *self.pod.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(pod);
+        let old = std::mem::replace(
+            &mut *self.pod.lock().unwrap_or_else(PoisonError::into_inner),
+            Arc::new(pod),
+        );
+        if refresh::itself_changed(&old, &self.pod()) {
+            self.sources.notify_one();
+        }
         if deleted {
             let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0).max(1));
             self.order_stop(StopCause::Deleted, grace);

@@ -21,6 +21,7 @@ mod log_reader;
 mod pod;
 mod probes;
 pub mod process;
+mod refresh;
 mod status;
 mod sync;
 pub mod userns;
@@ -118,6 +119,7 @@ impl Node {
             watcher::Config::default().fields(&format!("spec.nodeName={}", self.context.options.node_name));
         let mut events = watcher(api, config).default_backoff().boxed();
         let mut shutdown = std::pin::pin!(shutdown.fuse());
+        let watching = tokio::spawn(refresh::watch(Arc::downgrade(&self), self.context.client.clone()));
         let mut listed = HashSet::new();
         loop {
             tokio::select! {
@@ -131,6 +133,7 @@ impl Node {
                 Some(_) = workers.join_next(), if !workers.is_empty() => {}
             }
         }
+        watching.abort();
         self.stop(workers).await;
     }
 

@@ -9,10 +9,11 @@ use k8s_openapi::api::core::v1::{Pod, Volume};
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::cell::{ContainerState, Doing, PodCell, StopCause, Verdict};
 use super::container::{Policy, stopped, supervise};
+use super::refresh::keep_fresh;
 use super::status::is_sidecar;
 use super::sync::{self, Written};
 use super::volumes::{Maker, Mounted};
@@ -114,7 +115,7 @@ async fn flow(cell: &Arc<PodCell>) -> bool {
     let Some(mounted) = mount_all(cell, &volumes).await else {
         return false;
     };
-    let renewing = renew(cell, &volumes, &mounted);
+    let renewing = keep_fresh(cell, &volumes, &mounted);
     let mounted = Arc::new(mounted);
     let policy = Policy::of(spec.restart_policy.as_deref());
     let mut sidecars = Vec::new();
@@ -209,7 +210,7 @@ async fn try_mount(cell: &PodCell, volumes: &[Volume]) -> Result<Vec<Mounted>, S
     Ok(all)
 }
 
-fn maker<'a>(cell: &'a PodCell, pod: &'a Pod) -> Maker<'a> {
+pub(super) fn maker<'a>(cell: &'a PodCell, pod: &'a Pod) -> Maker<'a> {
     Maker {
         client: &cell.node.client,
         pod,
@@ -217,38 +218,8 @@ fn maker<'a>(cell: &'a PodCell, pod: &'a Pod) -> Maker<'a> {
         node: &cell.node.options.node_name,
         capacity: &cell.node.capacity,
         ca: &cell.node.options.ca,
+        keep_tokens: false,
     }
-}
-
-/// Renews the volumes with tokens before they expire.
-fn renew(cell: &Arc<PodCell>, volumes: &[Volume], mounted: &[Mounted]) -> Option<JoinHandle<()>> {
-    let mut due: Vec<(Volume, Instant)> = volumes
-        .iter()
-        .zip(mounted)
-        .filter_map(|(v, m)| Some((v.clone(), Instant::now() + m.renew_after?)))
-        .collect();
-    if due.is_empty() {
-        return None;
-    }
-    let cell = Arc::clone(cell);
-    Some(tokio::spawn(async move {
-        loop {
-            due.sort_by_key(|(_, at)| *at);
-            let Some((volume, at)) = due.first_mut() else {
-                return;
-            };
-            tokio::time::sleep_until(*at).await;
-            let pod = cell.pod();
-            let after = match maker(&cell, &pod).make(volume).await {
-                Ok(mounted) => mounted.renew_after.unwrap_or(RETRY_LIMIT),
-                Err(error) => {
-                    tracing::warn!(pod = %cell.name, %error, "a token could not be renewed yet");
-                    RETRY_LIMIT
-                }
-            };
-            *at = Instant::now() + after;
-        }
-    }))
 }
 
 /// What the pod's end means. `None`: it goes on when the sandbox does.

@@ -111,6 +111,26 @@ fn two_storages_may_not_share_a_place_and_the_endpoint_is_part_of_it() {
 }
 
 #[test]
+fn a_volume_over_the_program_is_worth_a_warning() {
+    let local = |path: &str| {
+        json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
+            "metadata": {"name": "s", "namespace": "demo"}, "spec": {"storage": {"provider": "local",
+            "local": {"mountPath": path, "hostPath": {"path": "/x"}}}}})
+    };
+    let warned = |path: &str| {
+        let verdict = admit("BackupStorage", &local(path), None, &Facts::default());
+        assert!(verdict.admitted());
+        verdict.warnings.iter().any(|w| w.contains("mountPath"))
+    };
+    for path in ["/kubestash", "/kubestash/data", "kubestash/", "/a/../b"] {
+        assert!(warned(path), "{path}");
+    }
+    for path in ["/kubestash-data", "/backups/kubestash"] {
+        assert!(!warned(path), "{path}");
+    }
+}
+
+#[test]
 fn a_selector_policy_needs_its_selector() {
     let open = json!({"usagePolicy": {"allowedNamespaces": {"from": "Selector"}}});
     let path = "spec.usagePolicy.allowedNamespaces.selector";

@@ -51,6 +51,8 @@ pub(crate) struct Maker<'a> {
     pub(crate) capacity: &'a Capacity,
     /// The API server's certificate authority, PEM.
     pub(crate) ca: &'a str,
+    /// Tokens that are there already stay: they are good until they are renewed.
+    pub(crate) keep_tokens: bool,
 }
 
 impl Maker<'_> {
@@ -137,7 +139,7 @@ impl Maker<'_> {
             return Ok(Some((files, None)));
         }
         match &volume.projected {
-            Some(projected) => self.projected(projected).await.map(Some),
+            Some(projected) => self.projected(&volume.name, projected).await.map(Some),
             None => Ok(None),
         }
     }
@@ -152,6 +154,7 @@ impl Maker<'_> {
 
     async fn projected(
         &self,
+        name: &str,
         p: &ProjectedVolumeSource,
     ) -> Result<(Vec<VolumeFile>, Option<Duration>), String> {
         let mode = bits(p.default_mode, DEFAULT_MODE);
@@ -160,13 +163,20 @@ impl Maker<'_> {
         for source in p.sources.iter().flatten() {
             all.extend(self.projection(source, mode).await?);
             if let Some(t) = &source.service_account_token {
-                let (token, after) = token::request(self.client, self.pod, t).await?;
+                let there = self.dir.join("volumes").join(name).join(&t.path);
+                let kept = fs::read(there).ok().filter(|_| self.keep_tokens);
+                let content = if let Some(kept) = kept {
+                    kept
+                } else {
+                    let (token, after) = token::request(self.client, self.pod, t).await?;
+                    renew = Some(renew.map_or(after, |r| r.min(after)));
+                    token.into_bytes()
+                };
                 all.push(VolumeFile {
                     path: t.path.clone(),
-                    content: token.into_bytes(),
+                    content,
                     mode,
                 });
-                renew = Some(renew.map_or(after, |r| r.min(after)));
             }
         }
         Ok((all, renew))
