@@ -36,6 +36,7 @@ use self::context::Context;
 use self::error::{CliError, Exit};
 use crate::cluster::Flags;
 use crate::output::ui::{Settings, Ui, Verbosity};
+use crate::output::wrap::wrap;
 
 /// The commands by purpose, as the first screen shows them. A command that is in no group fails a test.
 const GROUPS: &[(&str, &[&str])] = &[
@@ -129,32 +130,17 @@ fn first_screen(definition: &clap::Command) -> String {
         .copied()
         .filter(|name| definition.find_subcommand(name).is_some())
         .collect();
-    screen.push_str(&wrapped(&format!(
-        "\nKubeStash's own commands: {}.\n",
-        familiar.join(", ")
-    )));
+    let own = format!("KubeStash's own commands: {}.", familiar.join(", "));
+    screen.push('\n');
+    for line in wrap(&own, 100) {
+        screen.push_str(&line);
+        screen.push('\n');
+    }
     screen.push_str(
         "Every command takes kubectl's flags (-n, -A, --context, --kubeconfig, --as, …) and -q, -v, --no-color.\n\
          `kubectl kubestash <COMMAND> --help` shows what a command takes, with examples.\n",
     );
     screen
-}
-
-/// Broken at spaces, so that a line fits a screen.
-fn wrapped(text: &str) -> String {
-    const WIDTH: usize = 100;
-    let mut lines = String::new();
-    let mut length = 0;
-    for word in text.split(' ') {
-        if length > 0 {
-            let fits = length + word.chars().count() < WIDTH;
-            lines.push(if fits { ' ' } else { '\n' });
-            length = if fits { length + 1 } else { 0 };
-        }
-        lines.push_str(word);
-        length += word.chars().count();
-    }
-    lines
 }
 
 /// Parses the command line, runs the command and returns its exit code.

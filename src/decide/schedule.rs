@@ -7,6 +7,8 @@
 //!
 //! Called by admission, `validate`, status (`nextSchedule`), wizards and dry runs.
 
+mod words;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
@@ -48,7 +50,6 @@ enum Rule {
 /// A parsed schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    text: String,
     rule: Rule,
 }
 
@@ -208,10 +209,7 @@ impl Schedule {
         } else {
             fields(text)?
         };
-        Ok(Self {
-            text: text.to_owned(),
-            rule,
-        })
+        Ok(Self { rule })
     }
 
     /// The first time strictly after `after`, in the clock of `zone`. `None` when there is none in the next five years,
@@ -278,22 +276,9 @@ impl Schedule {
         }
     }
 
-    /// The schedule in words, such as `At 02:00, on Monday`.
+    /// The schedule in plain English, such as `Every Monday at 02:00`.
     pub fn describe(&self) -> String {
-        match &self.rule {
-            Rule::Every(period) => format!("Every {period:#}"),
-            Rule::Fields { .. } => {
-                let plain = plain_fields(&self.text).replace('?', "*");
-                croner::parser::CronParser::builder()
-                    .sloppy_ranges(true)
-                    .build()
-                    .parse(&plain)
-                    .map_or_else(
-                        |_| format!("On the schedule {}", self.text),
-                        |cron| cron.describe(),
-                    )
-            }
-        }
+        words::describe(&self.rule)
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use super::progress::Progress;
 use super::style::Style;
+use super::wrap::wrap;
 
 /// How much talk is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +41,8 @@ pub struct Ui {
     animate: bool,
     out_is_terminal: bool,
     command: Option<String>,
+    /// Columns of the terminal behind standard error; prose is broken at blanks to fit, for nobody else.
+    columns: Option<usize>,
 }
 
 impl Ui {
@@ -62,6 +65,7 @@ impl Ui {
             animate: err_tty && !set("CI") && settings.verbosity > Verbosity::Quiet,
             out_is_terminal: out_tty,
             command: None,
+            columns: (err_tty && !set("CI")).then(columns).flatten(),
         }
     }
 
@@ -87,6 +91,7 @@ impl Ui {
             animate: false,
             out_is_terminal: false,
             command: None,
+            columns: None,
         }
     }
 
@@ -177,22 +182,36 @@ impl Ui {
 
     /// Warns; not silenced by `--quiet`.
     pub fn warn(&self, text: &str) {
-        self.talk(&format!("{} {text}", self.err_style.warn("warning:")));
+        self.block("warning:", |style, label| style.warn(label), text);
     }
 
     /// Reports an error: the sentence, its causes, and what to do, each hint ready to be pasted.
     pub fn error(&self, message: &str, causes: &[String], hints: &[String]) {
-        self.talk(&format!("{} {message}", self.err_style.bad("error:")));
+        self.block("error:", |style, label| style.bad(label), message);
         for cause in causes {
-            self.talk(&format!("  cause: {cause}"));
+            self.block("  cause:", |_, label| label.to_owned(), cause);
         }
         for hint in hints {
             let hint = match &self.command {
                 Some(command) => hint.replace("<command>", command),
                 None => hint.clone(),
             };
-            self.talk(&format!("{} {hint}", self.err_style.code("hint:")));
+            self.block("hint:", |style, label| style.code(label), &hint);
         }
+    }
+
+    /// A text behind its label; on a terminal it is broken at blanks and hangs under its first word.
+    fn block(&self, label: &str, paint: impl Fn(Style, &str) -> String, text: &str) {
+        let painted = paint(self.err_style, label);
+        let indent = label.chars().count() + 1;
+        let lines = match self.columns {
+            Some(columns) => wrap(text, columns.saturating_sub(indent).max(30)),
+            None => vec![text.to_owned()],
+        };
+        self.talk(&format!(
+            "{painted} {}",
+            lines.join(&format!("\n{}", " ".repeat(indent)))
+        ));
     }
 
     /// Starts to show how something goes on; ends when the value is dropped.
@@ -207,6 +226,12 @@ impl Ui {
         let _ = err.write_all(format!("{text}\n").as_bytes());
         let _ = err.flush();
     }
+}
+
+/// The columns of the terminal behind standard error, as far as lines are pleasant to read.
+fn columns() -> Option<usize> {
+    let (_, columns) = dialoguer::console::Term::stderr().size_checked()?;
+    Some(usize::from(columns).min(120))
 }
 
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

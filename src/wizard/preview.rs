@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_schedule_is_told_in_words_with_its_next_runs() {
-        insta::assert_snapshot!(schedule("0 3 * * *", now()).unwrap(), @"At 03:00 (UTC). Next: Sun 22 Nov 03:00 (in 15h), Mon 23 Nov 03:00 (in 39h), Tue 24 Nov 03:00 (in 2d15h)");
+        insta::assert_snapshot!(schedule("0 3 * * *", now()).unwrap(), @"Every day at 03:00 (UTC). Next: Sun 22 Nov 03:00 (in 15h), Mon 23 Nov 03:00 (in 39h), Tue 24 Nov 03:00 (in 2d15h)");
         assert!(schedule("0 0 31 2 *", now()).unwrap_err().contains("never comes"));
         assert!(schedule("0 3 * *", now()).is_err());
     }

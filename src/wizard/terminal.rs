@@ -13,6 +13,7 @@ use dialoguer::{FuzzySelect, MultiSelect, Select};
 
 use super::prompter::{Check, Choice, Halt, Prompter, Question, Reply};
 use crate::output::style::Style;
+use crate::output::wrap::wrap;
 
 /// Lists longer than this can be searched by typing.
 const SEARCHED: usize = 10;
@@ -48,6 +49,10 @@ impl Terminal {
 
     fn width(&self) -> usize {
         usize::from(self.term.size().1).clamp(40, 120)
+    }
+
+    fn height(&self) -> usize {
+        usize::from(self.term.size().0)
     }
 
     /// Shows the question and its explanation; answers with the number of lines that they take.
@@ -217,12 +222,46 @@ impl Terminal {
         self.term.flush()
     }
 
-    /// Turns the end of a library's prompt into a reply.
-    fn outcome<T>(&self, lines: usize, answer: Result<Option<T>, dialoguer::Error>) -> Reply<T> {
+    /// Turns the end of a library's prompt into a reply. An interrupted list is still on the screen, `rows` lines of it.
+    fn outcome<T>(&self, lines: usize, rows: usize, answer: Result<Option<T>, dialoguer::Error>) -> Reply<T> {
         match answer {
             Ok(Some(value)) => Ok(value),
             Ok(None) => Err(self.leave(lines, Halt::Back)),
-            Err(dialoguer::Error::IO(error)) => Err(self.leave(lines, failed(&error))),
+            Err(dialoguer::Error::IO(error)) => Err(self.leave(lines + rows, failed(&error))),
+        }
+    }
+
+    /// Tells the keys once, before the first question.
+    pub fn greet(&self) {
+        let keys = "Enter takes what is marked, Esc goes a step back, Ctrl-C leaves. Nothing is written before you say so.";
+        for line in wrap(keys, self.width()) {
+            // Nobody is left to tell when the terminal is gone; the first question finds out.
+            let _ = self.term.write_line(&self.style.faint(&line));
+        }
+    }
+
+    /// Takes the last answer off the screen and says why it cannot be; its question is asked again.
+    pub fn refuse(&mut self, message: &str, causes: &[String], hints: &[String]) {
+        let before = self.answered.borrow_mut().pop().unwrap_or(0);
+        let _ = self.term.clear_last_lines(before);
+        let style = self.style;
+        let mut block = |label: String, text: &str, indent: usize| {
+            let lines = wrap(text, self.width().saturating_sub(indent + 1));
+            for (index, line) in lines.iter().enumerate() {
+                let lead = if index == 0 {
+                    label.clone()
+                } else {
+                    " ".repeat(indent)
+                };
+                self.say(&format!("{lead}{line}"));
+            }
+        };
+        block(format!("{} ", style.bad("error:")), message, 7);
+        for cause in causes {
+            block("  cause: ".to_owned(), cause, 9);
+        }
+        for hint in hints {
+            block(format!("{} ", style.code("hint:")), hint, 6);
         }
     }
 }
@@ -274,23 +313,10 @@ fn failed(error: &io::Error) -> Halt {
     }
 }
 
-/// Words in lines of at most `width` columns; no lines for an empty text.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for paragraph in text.lines() {
-        let mut line = String::new();
-        for word in paragraph.split_whitespace() {
-            if !line.is_empty() && measure_text_width(&line) + 1 + measure_text_width(word) > width {
-                lines.push(std::mem::take(&mut line));
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
-    }
-    lines
+/// The lines that a list takes on a screen of that height.
+fn drawn(rows: usize, page: Option<usize>, height: usize) -> usize {
+    let room = height.saturating_sub(2).max(1);
+    rows.min(page.unwrap_or(usize::MAX)).min(room)
 }
 
 /// What stands before what is typed.
@@ -317,7 +343,9 @@ impl Prompter for Terminal {
                 .report(false)
                 .interact_on_opt(&self.term)
         };
-        let index = self.outcome(lines, answer)?;
+        let page = searched.then_some(SEARCHED);
+        let shown = drawn(rows.len(), page, self.height()) + usize::from(searched);
+        let index = self.outcome(lines, shown, answer)?;
         self.close(
             question,
             lines,
@@ -336,7 +364,8 @@ impl Prompter for Terminal {
             .max_length(SEARCHED)
             .report(false)
             .interact_on_opt(&self.term);
-        let indices = self.outcome(lines, answer)?;
+        let shown = drawn(rows.len(), Some(SEARCHED), self.height());
+        let indices = self.outcome(lines, shown, answer)?;
         let names: Vec<&str> = indices
             .iter()
             .filter_map(|i| choices.get(*i))
@@ -367,8 +396,8 @@ impl Prompter for Terminal {
             match check(&value) {
                 Ok(meaning) => {
                     self.close(question, lines, if value.is_empty() { "none" } else { &value })?;
-                    for line in meaning.lines() {
-                        self.say(&format!("  {}", self.style.faint(line)));
+                    for line in wrap(&meaning, self.width() - 4) {
+                        self.say(&format!("  {}", self.style.faint(&line)));
                     }
                     return Ok(value);
                 }
@@ -416,8 +445,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_wrapped_and_nothing_takes_no_line() {
-        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert!(wrap("", 10).is_empty());
+    fn a_list_takes_no_more_lines_than_the_screen_has() {
+        assert_eq!(drawn(3, None, 24), 3);
+        assert_eq!(drawn(40, None, 24), 22);
+        assert_eq!(drawn(40, Some(SEARCHED), 24), SEARCHED);
+        assert_eq!(drawn(3, None, 1), 1);
     }
 }

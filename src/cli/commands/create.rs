@@ -30,7 +30,7 @@ use crate::output::human;
 use crate::wizard::answers;
 use crate::wizard::asking::{Asking, any};
 use crate::wizard::found::fetch;
-use crate::wizard::prompter::{Choice, Halt, Nobody, Prompter, Question, choose};
+use crate::wizard::prompter::{Choice, Halt, Nobody, Question, choose};
 use crate::wizard::terminal::Terminal;
 use crate::wizard::walk::Walk;
 
@@ -197,12 +197,14 @@ async fn run_wizard<W: Wizard>(
     let cluster = context.cluster().await?;
     // Whoever gave no answer at all has not thought of the namespace either.
     let ask = somebody_there() && context.flags.namespace.is_none() && !any(&order.answers);
+    let mut first = true;
     loop {
         let namespace = if ask {
-            ask_namespace(context, cluster, own).await?
+            ask_namespace(context, cluster, own, first).await?
         } else {
             None
         };
+        first = first && namespace.is_none();
         let chosen = namespace.as_deref().unwrap_or(own);
         let found = or_interrupted(fetch(
             cluster,
@@ -213,16 +215,21 @@ async fn run_wizard<W: Wizard>(
         ))
         .await?;
         let state = wizard.begin(order.answers.clone(), Arc::new(found));
-        match fill(common, context, state)? {
+        match fill(common, context, state, first)? {
             Some(filled) => return finish(&order, context, filled).await,
-            None if namespace.is_some() => {}
+            None if namespace.is_some() => first = false,
             None => return Err(left()),
         }
     }
 }
 
 /// Asks for the namespace, where there are several; `None` where there is nothing to choose.
-async fn ask_namespace(context: &Context, cluster: &Cluster, own: &str) -> Result<Option<String>, CliError> {
+async fn ask_namespace(
+    context: &Context,
+    cluster: &Cluster,
+    own: &str,
+    first: bool,
+) -> Result<Option<String>, CliError> {
     let listed: Result<Vec<Value>, Error> = or_interrupted(async {
         Ok::<_, CliError>(cluster.list(&kinds::NAMESPACE, &ListOptions::default()).await)
     })
@@ -250,6 +257,9 @@ async fn ask_namespace(context: &Context, cluster: &Cluster, own: &str) -> Resul
         "Where the application is, and the objects that back it up.",
     );
     let mut person = Terminal::new(context.ui.style());
+    if first {
+        person.greet();
+    }
     match choose(&mut person, &question, &choices, Some(own)) {
         Ok(name) => Ok(Some(name)),
         Err(Halt::Failed(message, _)) => Err(CliError::new(Exit::Error, message)),
@@ -259,7 +269,12 @@ async fn ask_namespace(context: &Context, cluster: &Cluster, own: &str) -> Resul
 
 /// Goes through the steps: with nobody first, so that a complete set of flags asks nothing; with a person where something
 /// is missing or was asked for. `None`: the person went back before the first question.
-fn fill<S: Asking>(common: &Common, context: &Context, state: S) -> Result<Option<Filled<S>>, CliError> {
+fn fill<S: Asking>(
+    common: &Common,
+    context: &Context,
+    state: S,
+    first: bool,
+) -> Result<Option<Filled<S>>, CliError> {
     let mut nobody = Nobody::default();
     let mut alone = state.clone();
     let outcome = Walk::default().run(&mut alone, S::STEPS, &mut nobody);
@@ -280,17 +295,21 @@ fn fill<S: Asking>(common: &Common, context: &Context, state: S) -> Result<Optio
             person: None,
         }));
     }
+    let person = Terminal::new(context.ui.style());
+    if first {
+        person.greet();
+    }
     let mut filled = Filled {
         state,
         walk: Walk::default(),
-        person: Some(Terminal::new(context.ui.style())),
+        person: Some(person),
     };
-    Ok(ask_rest(&mut filled, context)?.then_some(filled))
+    Ok(ask_rest(&mut filled)?.then_some(filled))
 }
 
 /// Asks until everything is answered. What cannot be right is said, and the last question asked again. False: the person
 /// went back before the first question.
-fn ask_rest<S: Asking>(filled: &mut Filled<S>, context: &Context) -> Result<bool, CliError> {
+fn ask_rest<S: Asking>(filled: &mut Filled<S>) -> Result<bool, CliError> {
     let Some(person) = filled.person.as_mut() else {
         return Ok(true);
     };
@@ -304,8 +323,7 @@ fn ask_rest<S: Asking>(filled: &mut Filled<S>, context: &Context) -> Result<bool
                 if !filled.walk.back(&mut filled.state) {
                     return Err(error);
                 }
-                context.ui.error(&error.message, &error.causes, &error.hints);
-                person.say("");
+                person.refuse(&error.message, &error.causes, &error.hints);
             }
         }
     }

@@ -245,10 +245,7 @@ fn a_storage_is_followed_to_its_secret() {
         "False",
         "the storage cannot be reached: connection refused"
     )]));
-    unreachable.broken(
-        "cannot be reached",
-        "kubectl get backupstorage s3 -n demo -o yaml",
-    );
+    unreachable.broken("cannot be reached", "kubectl edit backupstorage s3 -n demo");
     said(
         &unreachable.why("BackupStorage", "s3"),
         Health::Bad,

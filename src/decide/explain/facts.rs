@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
 use super::chain::About;
@@ -45,7 +45,9 @@ pub struct Facts {
     pub jobs: Vec<Job>,
     /// Pods of the sessions.
     pub pods: Vec<Pod>,
-    /// Events of Jobs and pods.
+    /// Claims that pods wait for.
+    pub claims: Vec<PersistentVolumeClaim>,
+    /// Events of Jobs, pods and claims.
     pub events: Vec<Event>,
     /// The object itself, where its kind has nothing of its own above: its phase, conditions and what it refers to.
     pub other: Option<Other>,

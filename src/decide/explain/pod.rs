@@ -1,7 +1,7 @@
 //! Jobs and their pods: why a pod does not start, and how one ended.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
 use super::chain::{About, Chain, Health};
@@ -117,6 +117,11 @@ pub fn pod(chain: &mut Chain, facts: &Facts, pod: &Pod, place: &Place) {
         .find(|c| c.type_ == "PodScheduled" && c.status == "False");
     if let Some(condition) = unscheduled {
         let message = condition.message.clone().unwrap_or_default();
+        if let Some(waits) = unbound(facts, pod) {
+            chain.broken(about, "cannot be scheduled");
+            claim(chain, facts, waits);
+            return;
+        }
         chain.root(
             about,
             "cannot be scheduled",
@@ -190,6 +195,56 @@ fn pending(chain: &mut Chain, facts: &Facts, about: About) {
             );
         }
     }
+}
+
+/// A claim of the pod that has no volume, and of which somebody complains.
+fn unbound<'f>(facts: &'f Facts, pod: &Pod) -> Option<&'f PersistentVolumeClaim> {
+    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+    let mut names = volumes.filter_map(|v| Some(v.persistent_volume_claim.as_ref()?.claim_name.as_str()));
+    names.find_map(|name| {
+        let claim = facts
+            .claims
+            .iter()
+            .find(|c| c.name_any() == name && c.namespace() == pod.namespace())?;
+        let phase = claim.status.as_ref()?.phase.as_deref()?;
+        let namespace = claim.namespace().unwrap_or_default();
+        let complaint = facts.warning("PersistentVolumeClaim", &namespace, name);
+        (phase == "Lost" || phase == "Pending" && complaint.is_some()).then_some(claim)
+    })
+}
+
+/// Follows a claim without a volume.
+fn claim(chain: &mut Chain, facts: &Facts, claim: &PersistentVolumeClaim) {
+    let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
+    let phase = claim
+        .status
+        .as_ref()
+        .and_then(|s| s.phase.clone())
+        .unwrap_or_default();
+    let (_, message) = facts
+        .warning("PersistentVolumeClaim", &namespace, &name)
+        .unwrap_or_default();
+    let class = message.contains("storageclass") && message.contains("not found");
+    let fix = if class {
+        format!(
+            "make a claim of a class that exists, `kubectl get storageclasses` lists them; the class of a claim cannot be changed: `kubectl delete pvc {name} -n {namespace}`"
+        )
+    } else {
+        format!("`kubectl describe pvc {name} -n {namespace}` shows what it waits for")
+    };
+    chain.root(
+        About::new("PersistentVolumeClaim", &namespace, &name),
+        &phase,
+        format!(
+            "PersistentVolumeClaim {namespace}/{name} has no volume: {}",
+            if message.is_empty() {
+                "its volume is lost"
+            } else {
+                &message
+            }
+        ),
+        vec![fix],
+    );
 }
 
 fn unscheduled_fix(message: &str, namespace: &str) -> Vec<String> {
@@ -320,6 +375,37 @@ mod tests {
             assert!(answer.cause.unwrap().contains(message));
             assert!(answer.fixes[0].contains(fix), "{message}: {:?}", answer.fixes);
         }
+    }
+
+    #[test]
+    fn a_claim_without_a_volume_is_where_the_chain_breaks() {
+        let facts = Facts {
+            claims: serde_json::from_value(
+                json!([{"metadata": {"name": "data", "namespace": "demo"}, "status": {"phase": "Pending"}}]),
+            )
+            .unwrap(),
+            events: serde_json::from_value(
+                json!([{"metadata": {"name": "e"}, "type": "Warning", "reason": "ProvisioningFailed",
+                "message": "storageclass.storage.k8s.io \"nosuch\" not found",
+                "involvedObject": {"kind": "PersistentVolumeClaim", "name": "data", "namespace": "demo"}}]),
+            )
+            .unwrap(),
+            ..Facts::default()
+        };
+        let object: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "demo"},
+            "spec": {"containers": [], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]},
+            "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
+                "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."}]}}))
+        .unwrap();
+        let mut chain = Chain::default();
+        pod(&mut chain, &facts, &object, &Place::default());
+        let answer = chain.answer();
+        assert!(answer.cause.unwrap().contains("\"nosuch\" not found"));
+        assert!(
+            answer.fixes[0].contains("kubectl get storageclasses"),
+            "{:?}",
+            answer.fixes
+        );
     }
 
     #[test]

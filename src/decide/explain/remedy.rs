@@ -137,6 +137,7 @@ const REMEDIES: &[Remedy] = &[
     (
         &[
             "path to back up does not exist",
+            "to back up cannot be found",
             "source directories/files do not exist",
         ],
         |p| {
@@ -146,6 +147,12 @@ const REMEDIES: &[Remedy] = &[
             )]
         },
     ),
+    (&["has no task", "requires the parameter"], |p| {
+        vec![format!(
+            "correct addon.tasks: `kubectl edit {}`; `kubectl get addons.addons.kubestash.com -o yaml` shows the tasks and their parameters",
+            configuration(p)
+        )]
+    }),
     (&["could not be read", "permission denied"], |p| {
         vec![format!(
             "let the Job run as the user that owns the files (addon.jobTemplate.spec.securityContext), or exclude them: `kubectl edit {}`",
@@ -222,7 +229,7 @@ fn configuration(place: &Place) -> String {
 
 fn storage(place: &Place) -> String {
     format!(
-        "`kubectl get backupstorage {} -n {} -o yaml`",
+        "`kubectl edit backupstorage {} -n {}`",
         place.storage.1, place.storage.0
     )
 }
@@ -275,11 +282,19 @@ mod tests {
             ("no space left on device", "enlarge the volume"),
             (
                 "dial tcp: connection refused",
-                "kubectl get backupstorage s3 -n demo -o yaml",
+                "kubectl edit backupstorage s3 -n demo",
             ),
             (
                 "container \"x\" exited with 137. Reason: OOMKilled",
                 "more memory",
+            ),
+            (
+                "the path /x to back up cannot be found in the container",
+                "correct the task's paths: `kubectl edit bc sample -n demo`",
+            ),
+            (
+                "Addon \"pvc-addon\" has no task \"x\"; it has: y",
+                "correct addon.tasks: `kubectl edit bc sample -n demo`",
             ),
             ("2 source files could not be read: /a", "securityContext"),
             ("deadline exceeded: the backup did not end", "backupTimeout"),

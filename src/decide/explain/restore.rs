@@ -72,6 +72,11 @@ pub fn restore(chain: &mut Chain, facts: &Facts, session: &RestoreSession) {
         });
         if let Some(condition) = complaint {
             let mut fixes = remedy::fixes(&condition.message, &place);
+            if status.phase == Some(RestorePhase::Invalid) {
+                fixes.push(format!(
+                    "it is not looked at again: `kubectl delete restoresession {name} -n {namespace}`, then `kubectl kubestash restore -n {namespace}` offers what there is"
+                ));
+            }
             fixes.push(describe(&About::new("RestoreSession", &namespace, &name)));
             chain.because(Health::Bad, condition.message.clone(), fixes);
         }

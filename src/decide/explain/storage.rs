@@ -229,9 +229,12 @@ pub fn repository(chain: &mut Chain, facts: &Facts, repository: &Repository) {
             let size = status.size.clone().unwrap_or_default();
             chain.good(
                 about,
-                format!("Ready, {count} snapshots, {size}")
-                    .trim_end_matches(", ")
-                    .to_owned(),
+                format!(
+                    "Ready, {count} {}, {size}",
+                    if count == 1 { "Snapshot" } else { "Snapshots" }
+                )
+                .trim_end_matches(", ")
+                .to_owned(),
             );
         }
         Some(_) => chain.broken(about, "NotReady"),

@@ -74,23 +74,64 @@ fn a_skipped_hour_does_not_fire() {
 
 #[test]
 fn in_words() {
-    assert!(
-        Schedule::parse("0 2 * * 1")
-            .unwrap()
-            .describe()
-            .contains("Monday")
-    );
-    assert_eq!(
-        Schedule::parse("@every 1h30m").unwrap().describe(),
-        "Every 1h 30m"
-    );
-    assert!(!Schedule::parse("@daily").unwrap().describe().contains('@'));
-    assert!(
-        !Schedule::parse("5/20 ? * * ?")
-            .unwrap()
-            .describe()
-            .contains("On the schedule")
-    );
+    let cases = [
+        ("0 2 * * *", "Every day at 02:00"),
+        ("30 3 * * 1-5", "Monday to Friday at 03:30"),
+        ("0 2 * * 1", "Every Monday at 02:00"),
+        ("0 2,14 * * *", "Every day at 02:00 and 14:00"),
+        ("0 2 * * 0,6", "Saturday and Sunday at 02:00"),
+        ("0 2 * * 1,3,5", "Monday, Wednesday and Friday at 02:00"),
+        ("15 * * * *", "Every hour at minute 15"),
+        ("0 * * * *", "Every hour"),
+        ("@daily", "Every day at 00:00"),
+        ("@hourly", "Every hour"),
+        ("@yearly", "On 1 January at 00:00"),
+        ("@every 1h30m", "Every 1h 30m"),
+        ("* * * * *", "Every minute"),
+        ("*/5 * * * *", "Every 5 minutes"),
+        (
+            "*/7 3 * * MON-FRI",
+            "Monday to Friday, every 7 minutes from 03:00 to 03:56",
+        ),
+        ("0 */6 * * *", "Every 6 hours"),
+        ("20 */6 * * *", "Every 6 hours, at 00:20, 06:20, 12:20 and 18:20"),
+        ("0 0-6 * * *", "Every day, every hour from 00:00 to 06:00"),
+        (
+            "0 9-17/2 * * 1-5",
+            "Monday to Friday, every 2 hours from 09:00 to 17:00",
+        ),
+        ("0,30 * * * *", "Every 30 minutes"),
+        ("0,15 * * * *", "Every hour at minutes 0 and 15"),
+        (
+            "*/10 8-18 * * *",
+            "Every day, every 10 minutes from 08:00 to 18:50",
+        ),
+        ("5/20 ? * * ?", "Every hour at minutes 5, 25 and 45"),
+        ("0 2 1 * *", "On the 1st of every month at 02:00"),
+        ("0 2 1,15 * *", "On the 1st and 15th of every month at 02:00"),
+        ("0 2 1-7 * *", "On the 1st to 7th of every month at 02:00"),
+        ("0 2 31 12 *", "On 31 December at 02:00"),
+        (
+            "0 2 1 */3 *",
+            "On the 1st of January, April, July and October at 02:00",
+        ),
+        (
+            "0 2 13 * 5",
+            "On the 13th of every month and every Friday at 02:00",
+        ),
+        ("0 2 * 6-8 *", "Every day in June to August at 02:00"),
+        ("0 2 * 1 1", "Every Monday in January at 02:00"),
+        ("* 3 * * *", "Every day, every minute from 03:00 to 03:59"),
+        ("0,20,50 4 * * *", "Every day at 04:00, 04:20 and 04:50"),
+        ("*/40 * * * *", "Every hour at minutes 0 and 40"),
+        (
+            "1,2,3,7,9 1,2,5 * * *",
+            "Every day in the hours 1, 2 and 5, at minutes 1, 2, 3, 7 and 9",
+        ),
+    ];
+    for (text, words) in cases {
+        assert_eq!(Schedule::parse(text).unwrap().describe(), words, "{text}");
+    }
 }
 
 proptest! {

@@ -151,10 +151,7 @@ pub(super) fn retention(state: &mut State, prompter: &mut dyn Prompter) -> Reply
     }
     let schedule = first_schedule(state);
     if state.new_policy {
-        if let Some(keep) = ask_rules(&mut state.own, "--retention", &schedule, &found, prompter)? {
-            state.answers.set_keep(keep);
-        }
-        return Ok(());
+        return new_rules(state, &schedule, &found, prompter);
     }
     let labels = found.labels();
     let usable: Vec<&RetentionPolicy> = found
@@ -169,10 +166,7 @@ pub(super) fn retention(state: &mut State, prompter: &mut dyn Prompter) -> Reply
     if usable.is_empty() {
         // Rules of its own are asked for at once, and their flags are named where nobody can be asked.
         state.new_policy = true;
-        if let Some(keep) = ask_rules(&mut state.own, "--retention", &schedule, &found, prompter)? {
-            state.answers.set_keep(keep);
-        }
-        return Ok(());
+        return new_rules(state, &schedule, &found, prompter);
     }
     let guess = default_for(usable.iter().copied(), &found.namespace, &labels).or(match usable.as_slice() {
         [only] => Some(*only),
@@ -206,6 +200,16 @@ pub(super) fn retention(state: &mut State, prompter: &mut dyn Prompter) -> Reply
     match choose(prompter, &question, &choices, default.as_deref())?.as_str() {
         NEW => state.new_policy = true,
         chosen => state.answers.retention = Some(chosen.to_owned()),
+    }
+    Ok(())
+}
+
+/// Asks for rules. They are complete after a question or without one, so their policy is named here: the step is not
+/// called again when it has asked nothing.
+fn new_rules(state: &mut State, schedule: &str, found: &Found, prompter: &mut dyn Prompter) -> Reply<()> {
+    if let Some(keep) = ask_rules(&mut state.own, "--retention", schedule, found, prompter)? {
+        state.answers.set_keep(keep);
+        state.answers.retention = Some(free_policy(state));
     }
     Ok(())
 }

@@ -162,7 +162,7 @@ fn the_whole_wizard_with_steps_back() {
         script.shown,
         script.asked
     );
-    assert!(script.shown.contains("At 03:30"), "{}", script.shown);
+    assert!(script.shown.contains("at 03:30"), "{}", script.shown);
     let objects = manifests(&state).unwrap();
     let kinds: Vec<&str> = objects.iter().map(|o| o["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["Secret", "RetentionPolicy", "BackupConfiguration"]);
@@ -288,4 +288,33 @@ fn where_no_root_is_allowed_none_is_proposed() {
     });
     let (ended, state) = run(given("pvc/documents"), restricted, &mut Nobody::default());
     assert_eq!((ended, state.answers.run_as_user), (Ok(()), Some(65534)));
+}
+
+#[test]
+fn rules_of_ones_own_make_a_policy_with_a_name() {
+    let some = found(|f| f.add(&kinds::BACKUP_STORAGE, storage("demo", "s3", "Same")));
+    let answers = BackupAnswers {
+        run_as_user: Some(0),
+        ..given("pvc/documents")
+    };
+    let mut script = Scripted::new(["own rules", "3", "", "", "", "", "", ""].map(Line::text));
+    let mut state = State::new(
+        BackupAnswers {
+            name: Some("documents".into()),
+            storage: Some("s3".into()),
+            ..answers
+        },
+        some,
+    );
+    state.params_to_ask = Some(Vec::new());
+    state.sessions_done = true;
+    assert_eq!(
+        Walk::default().run(&mut state, STEPS, &mut script),
+        Ok(()),
+        "{}",
+        script.shown
+    );
+    assert_eq!(state.answers.retention.as_deref(), Some("documents-retention"));
+    let objects = manifests(&state).expect("complete");
+    assert_eq!(objects[1]["spec"]["successfulSnapshots"], json!({"last": 3}));
 }

@@ -69,9 +69,10 @@ fn address(text: &str) -> Result<String, String> {
 }
 
 fn place_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains(['/', ' ', ':']) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.is_empty() || !text.chars().all(fits) {
         return Err(format!(
-            "{text:?} is no name of a bucket: no slashes, colons or blanks"
+            "{text:?} cannot be right: letters, digits, -, . and _ only"
         ));
     }
     Ok(String::new())
@@ -85,9 +86,11 @@ pub(super) fn bucket(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()
     if let Some(bucket) = &state.answers.bucket {
         return place_name(bucket).map(|_| ()).or_else(fail);
     }
-    let question = Question::new("--bucket", "Bucket", "It must exist already.")
-        .must()
-        .need("the bucket");
+    let why = match state.provider() {
+        Some(Provider::Gcs) => "One that does not exist is made, where the credentials may.",
+        _ => "It must exist already.",
+    };
+    let question = Question::new("--bucket", "Bucket", why).must().need("the bucket");
     state.answers.bucket = Some(prompter.text(&question, None, &place_name)?);
     Ok(())
 }

@@ -161,7 +161,7 @@ fn what_cannot_be_right_is_said_before_anything_is_made() {
         answers
     };
     assert!(refused(with(|a| a.provider = Some("ftp".into()))).contains("none of s3"));
-    assert!(refused(with(|a| a.bucket = Some("a/b".into()))).contains("no name of a bucket"));
+    assert!(refused(with(|a| a.bucket = Some("a/b".into()))).contains("cannot be right"));
     assert!(refused(with(|a| a.endpoint = Some("https://x/bucket".into()))).contains("asked for apart"));
     assert!(refused(with(|a| a.name = Some("A".into()))).contains("is no name"));
     assert!(

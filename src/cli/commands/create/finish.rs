@@ -12,6 +12,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::report;
 use crate::cluster::{Cluster, Kind};
 use crate::output::human;
+use crate::output::wrap::fold_command;
 use crate::wizard::asking::Asking;
 use crate::wizard::found::Found;
 use crate::wizard::prompter::{Choice, Question, choose};
@@ -75,7 +76,7 @@ pub(super) async fn finish<W: Wizard>(
             context.ui.say(&format!(
                 "\n{}\n  {}",
                 context.ui.style().strong("The same without questions"),
-                context.ui.style().code(&line)
+                context.ui.style().code(&fold_command(&line, 100))
             ));
         }
         if common.dry_run != DryRun::None {
@@ -91,24 +92,20 @@ pub(super) async fn finish<W: Wizard>(
         match decision {
             Decision::Quit => return Err(left()),
             Decision::Saved => return Ok(Exit::Ok),
-            Decision::Back => go_back(context, &mut filled)?,
+            Decision::Back => go_back(&mut filled)?,
             Decision::Apply(objects) => match proven(wizard, context, cluster, &mut filled).await? {
                 Proven::Write => return write(wizard, common, context, &filled, &objects, true).await,
-                Proven::Back => go_back(context, &mut filled)?,
+                Proven::Back => go_back(&mut filled)?,
             },
         }
     }
 }
 
-fn go_back<S: Asking>(context: &Context, filled: &mut Filled<S>) -> Result<(), CliError> {
+fn go_back<S: Asking>(filled: &mut Filled<S>) -> Result<(), CliError> {
     if !filled.walk.back(&mut filled.state) {
         return Err(left());
     }
-    if ask_rest(filled, context)? {
-        Ok(())
-    } else {
-        Err(left())
-    }
+    if ask_rest(filled)? { Ok(()) } else { Err(left()) }
 }
 
 enum Proven {

@@ -95,7 +95,11 @@ fn save(person: &mut Terminal, objects: &[Value]) -> Result<Option<Decision>, Cl
         ""
     };
     let question = Question::new("", "File", why);
-    let path = match person.text(&question, Some(&format!("{name}.yaml")), &|_| Ok(String::new())) {
+    let free = |path: &str| match std::fs::exists(path) {
+        Ok(true) => Err(format!("{path} exists already; it is not overwritten")),
+        _ => Ok(String::new()),
+    };
+    let path = match person.text(&question, Some(&format!("{name}.yaml")), &free) {
         Ok(path) => path,
         Err(Halt::Back) => return Ok(Some(Decision::Back)),
         Err(_) => return Ok(Some(Decision::Quit)),
@@ -114,7 +118,7 @@ fn save(person: &mut Terminal, objects: &[Value]) -> Result<Option<Decision>, Cl
 /// Writes a file that only its owner can read.
 fn write_private(path: &str, text: &str) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;

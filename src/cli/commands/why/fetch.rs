@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -324,8 +325,12 @@ impl<'c> Reader<'c> {
         for place in places {
             let options = ListOptions::of(&place).labelled(wanted.clone());
             let jobs = self.all(&kinds::JOB, &options).await?;
-            let pods = self.all(&kinds::POD, &options).await?;
+            let pods: Vec<Pod> = self.all(&kinds::POD, &options).await?;
             let any = !jobs.is_empty();
+            for claim in pods.iter().flat_map(waited_for) {
+                let found = self.one(&kinds::CLAIM, &place, &claim).await?;
+                self.facts.claims.extend(found);
+            }
             self.facts.jobs.extend(jobs);
             self.facts.pods.extend(pods);
             if any && self.read.insert(("Event", place.clone(), String::new())) {
@@ -443,6 +448,19 @@ fn operator_of(deployment: &Value) -> Operator {
         .and_then(Value::as_str)
         .unwrap_or("none of its pods is available");
     Operator::Down(namespace, name, why.to_owned())
+}
+
+/// The claims of a pod that no node takes.
+fn waited_for(pod: &Pod) -> Vec<String> {
+    let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let mut unscheduled = conditions.filter(|c| c.type_ == "PodScheduled" && c.status == "False");
+    if unscheduled.next().is_none() {
+        return Vec::new();
+    }
+    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+    volumes
+        .filter_map(|v| Some(v.persistent_volume_claim.as_ref()?.claim_name.clone()))
+        .collect()
 }
 
 fn target_namespace(configuration: &BackupConfiguration) -> String {

@@ -69,14 +69,22 @@ impl Key {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// The API server refused or could not be reached.
-    #[error(transparent)]
-    Api(Box<kube::Error>),
+    #[error("{}", told(.0))]
+    Api(#[source] Box<kube::Error>),
     /// The file system refused.
     #[error("{0}: {1}")]
     File(String, std::io::Error),
     /// Anything else, as a sentence.
     #[error("{0}")]
     Other(String),
+}
+
+/// The server's own sentence where it gave one, as events of a cluster have it.
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl From<kube::Error> for Error {
