@@ -175,14 +175,20 @@ async fn run(
                     if seen.insert(key) {
                         let api: Api<Pod> =
                             Api::namespaced(cluster.client().clone(), &pod.metadata.namespace);
-                        readers.spawn(container_log(
+                        let log = container_log(
                             api,
                             pod.metadata.name.clone(),
                             source,
                             container,
                             ended.is_some(),
                             sender.clone(),
-                        ));
+                        );
+                        // What there is already is told in the order in which it happened.
+                        if ended.is_some() {
+                            readers.spawn(log);
+                        } else {
+                            log.await;
+                        }
                     }
                 }
             }

@@ -248,6 +248,7 @@ async fn all_paths(
     let mut initialized = target.initialized;
     for (index, path) in request.paths.iter().enumerate() {
         shared.change(|component| component.restic_stats.push(ResticStats::default()));
+        tracing::info!(repository = target.repository.name, "backing up {path}");
         let mut on_message = |message: &Message| hear(message, index, shared);
         let mut answer = opened
             .restic
@@ -271,6 +272,13 @@ async fn all_paths(
         initialized = true;
         let (summary, outcome) = answer.map_err(|error| locate(error, opened))?;
         collect(job, &mut skipped, &outcome);
+        tracing::info!(
+            repository = target.repository.name,
+            files = summary.total_files_processed,
+            size = size::format(summary.total_bytes_processed),
+            uploaded = size::format(summary.data_added_packed),
+            "saved {path}"
+        );
         shared.change(|component| {
             if let Some(stats) = component.restic_stats.get_mut(index) {
                 stats.progress = None;

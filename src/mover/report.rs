@@ -10,6 +10,7 @@ use crate::backend::SecretText;
 /// Logs the result and writes the termination message.
 pub(super) fn finish(result: &JobResult) {
     match result.outcome {
+        JobOutcome::Succeeded if result.component.is_empty() => tracing::info!(job = result.job, "done"),
         JobOutcome::Succeeded => tracing::info!(job = result.job, component = result.component, "done"),
         JobOutcome::Partial => {
             tracing::warn!(

@@ -16,6 +16,7 @@ use super::restore_errors::FileErrors;
 use crate::api::config::job_plan::{ResticSource, RestorePlan};
 use crate::api::config::job_result::{JobCause, JobOutcome, JobResult, RepositoryResult};
 use crate::api::core::{ComponentRestoreStatus, GROUP, RestorePhase, RestoreProgress};
+use crate::decide::size;
 use crate::restic::errors::{self, Cause};
 use crate::restic::messages::{Message, RestoreSummary, Status};
 use crate::restic::{Command, Outcome, ResticError};
@@ -224,7 +225,21 @@ async fn one_path(
         Message::Text(line) if !line.trim().is_empty() => tracing::info!("restic: {line}"),
         _ => {}
     };
+    tracing::info!(
+        repository = plan.target.repository.name,
+        "restoring {}",
+        source.host_path
+    );
     let (summary, outcome) = opened.restic.restore(command, &mut on_message).await?;
+    if let Some(summary) = &summary {
+        tracing::info!(
+            files = summary.files_restored,
+            size = size::format(summary.bytes_restored),
+            unchanged = summary.files_skipped,
+            "restored {}",
+            source.host_path
+        );
+    }
     if outcome.failure("restore").is_some() {
         job.keep_tail(&outcome);
     }

@@ -95,6 +95,7 @@ async fn one_component(
         forget(ids, opened).await?;
         result.forgotten += ids.len() as u64;
     }
+    tracing::info!(dir = opened.dir, count = component.forget.len(), "forgotten");
     if !prune {
         return Ok(());
     }
@@ -109,7 +110,10 @@ async fn one_component(
     // Whoever comes first works; a prune never queues behind a backup.
     opened.restic.retry_lock = std::time::Duration::ZERO;
     match opened.restic.prune(MAX_REPACK).await {
-        Ok(()) => result.pruned = true,
+        Ok(()) => {
+            tracing::info!(dir = opened.dir, "space that nothing uses is freed");
+            result.pruned = true;
+        }
         Err(error) if matches!(error.cause, Cause::Locked { .. }) => {
             result
                 .warnings

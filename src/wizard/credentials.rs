@@ -16,6 +16,9 @@ pub const PASSWORD: &str = "RESTIC_PASSWORD";
 /// The key of a storage Secret with the certificate of its authority.
 pub const AUTHORITY: &str = "CA_CERT_DATA";
 
+/// The key of a storage Secret with the suffix of the addresses of another cloud of Azure.
+pub const SUFFIX: &str = "AZURE_ENDPOINT_SUFFIX";
+
 /// Secret values by key. Their `Debug` shows the keys alone.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Values(BTreeMap<String, String>);
@@ -74,8 +77,8 @@ pub fn required(provider: Provider) -> &'static [(&'static str, &'static str)] {
 fn optional(provider: Provider) -> &'static [&'static str] {
     match provider {
         Provider::S3 => &["AWS_SESSION_TOKEN", AUTHORITY],
-        Provider::Gcs => &["GOOGLE_PROJECT_ID"],
-        Provider::Azure => &["AZURE_ACCOUNT_NAME"],
+        Provider::Gcs => &["GOOGLE_PROJECT_ID", AUTHORITY],
+        Provider::Azure => &["AZURE_ACCOUNT_NAME", SUFFIX, AUTHORITY],
         Provider::Local => &[],
     }
 }

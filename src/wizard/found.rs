@@ -221,16 +221,17 @@ pub async fn fetch(
     )
     .await?;
     let mut claims = Vec::new();
-    let mut workloads = Vec::new();
+    let (mut workloads, mut others) = (Vec::new(), Vec::new());
     for (kind, objects) in lists {
         match objects {
             None => found.unread.push(kind.plural),
             Some(objects) if kind == &kinds::CLAIM => claims = objects,
             Some(objects) if target::KINDS.contains(&kind) => workloads.push((kind, objects)),
+            Some(objects) if target::USERS.contains(&kind) => others.push((kind, objects)),
             Some(objects) => objects.into_iter().for_each(|object| found.add(kind, object)),
         }
     }
-    found.targets = target::all(&claims, &workloads);
+    found.targets = target::all(&claims, &workloads, &others);
     Ok(found)
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::asking::Asking;
-use super::credentials::{AUTHORITY, Values};
+use super::credentials::{AUTHORITY, SUFFIX, Values};
 use super::found::Found;
 use super::names;
 use super::prompter::{Choice, Prompter, Question, Reply, choose, fail, fail_with};
@@ -59,6 +59,9 @@ pub struct StorageAnswers {
     /// Container, for azure
     #[arg(long, value_name = "CONTAINER")]
     pub container: Option<String>,
+    /// Suffix of the storage's addresses in another cloud of Azure, such as core.chinacloudapi.cn; it goes into the Secret
+    #[arg(long, value_name = "SUFFIX")]
+    pub endpoint_suffix: Option<String>,
     /// PersistentVolumeClaim that holds the backups, for local
     #[arg(long, value_name = "NAME")]
     pub pvc: Option<String>,
@@ -77,6 +80,9 @@ pub struct StorageAnswers {
     /// User that the Jobs of a local storage run as; 0 by default
     #[arg(long, value_name = "UID", value_parser = clap::value_parser!(i64).range(0..))]
     pub run_as_user: Option<i64>,
+    /// How many connections a Job may have to the storage at a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub max_connections: Option<i64>,
     /// Secret with the credentials; made when --from-env or --from-file is given
     #[arg(long, value_name = "NAME")]
     pub secret: Option<String>,
@@ -132,6 +138,7 @@ pub struct State {
     outside: Outside,
     server_asked: bool,
     tls_asked: bool,
+    cloud_asked: bool,
     typing: bool,
     default_asked: bool,
 }
@@ -146,6 +153,7 @@ impl State {
             outside,
             server_asked: false,
             tls_asked: false,
+            cloud_asked: false,
             typing: false,
             default_asked: false,
         }
@@ -184,6 +192,9 @@ impl Asking for State {
         &kinds::DEPLOYMENT,
         &kinds::STATEFUL_SET,
         &kinds::DAEMON_SET,
+        &kinds::CRON_JOB,
+        &kinds::JOB,
+        &kinds::POD,
         &kinds::SERVICE,
         &kinds::NAMESPACE,
     ];
@@ -217,6 +228,7 @@ pub const STEPS: &[Step<State>] = &[
     place::server,
     place::bucket,
     place::account,
+    place::cloud,
     place::container,
     place::region,
     place::prefix,
@@ -239,7 +251,9 @@ fn provider(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
     }
     // Flags that only one provider has say which it is.
     let local = answers.pvc.is_some() || answers.nfs.is_some() || answers.host_path.is_some();
-    let azure = answers.account.is_some() || answers.container.is_some();
+    let azure = [&answers.account, &answers.container, &answers.endpoint_suffix]
+        .iter()
+        .any(|a| a.is_some());
     let s3 = answers.endpoint.is_some() || answers.region.is_some();
     let inferred = [(local, "local"), (azure, "azure"), (s3, "s3")];
     if let Some((_, word)) = inferred.into_iter().find(|(is, _)| *is) {
@@ -318,7 +332,25 @@ fn default(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
     )
 }
 
+/// What belongs into the Secret beside the keys needs one that is being made.
+fn beside_the_keys(state: &mut State) -> Reply<()> {
+    if let Some(suffix) = state.answers.endpoint_suffix.clone() {
+        if state.provider() != Some(Provider::Azure) {
+            return fail("--endpoint-suffix is for azure; S3 servers are named by --endpoint");
+        }
+        if state.values.is_empty() {
+            return fail_with(
+                "--endpoint-suffix goes into a new Secret, and this storage has none",
+                format!("put it into your Secret as {SUFFIX}, or give --from-env or --from-file"),
+            );
+        }
+        state.values.put(SUFFIX, suffix);
+    }
+    Ok(())
+}
+
 fn check(state: &mut State, _: &mut dyn Prompter) -> Reply<()> {
+    beside_the_keys(state)?;
     if let Some(policy) = state.answers.deletion_policy.as_deref()
         && !["Delete", "WipeOut"].contains(&policy)
     {

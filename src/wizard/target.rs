@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::api::labels::{MANAGED_BY, MANAGED_BY_KUBESTASH};
 use crate::cluster::{Kind, kinds};
 use crate::output::human;
+
+/// Kinds that use claims without being targets, owners before what they own.
+pub const USERS: [&Kind; 3] = [&kinds::CRON_JOB, &kinds::JOB, &kinds::POD];
 
 /// The kinds that can be backed up and restored into.
 pub const KINDS: [&Kind; 4] = [
@@ -75,8 +79,13 @@ fn items<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value>
         .flatten()
 }
 
-/// Everything that can be backed up, workloads with data first.
-pub fn all(claims: &[Value], workloads: &[(&'static Kind, Vec<Value>)]) -> Vec<Target> {
+/// Everything that can be backed up, workloads with data first. `others` are pods, Jobs and CronJobs: nothing that is
+/// backed up by itself, but whose claims are somebody's.
+pub fn all(
+    claims: &[Value],
+    workloads: &[(&'static Kind, Vec<Value>)],
+    others: &[(&'static Kind, Vec<Value>)],
+) -> Vec<Target> {
     let sizes: BTreeMap<&str, &str> = claims
         .iter()
         .map(|claim| (text(claim, "/metadata/name"), size(claim)))
@@ -93,11 +102,53 @@ pub fn all(claims: &[Value], workloads: &[(&'static Kind, Vec<Value>)]) -> Vec<T
             found.push(target);
         }
     }
+    for (kind, object) in USERS
+        .iter()
+        .flat_map(|kind| others.iter().filter(move |(k, _)| k == kind))
+        .flat_map(|(kind, objects)| objects.iter().map(move |object| (*kind, object)))
+        .filter(|(_, object)| at_work(object))
+    {
+        let spec = pod_spec(kind);
+        for volume in items(object, &format!("{spec}/volumes")) {
+            let claim = text(volume, "/persistentVolumeClaim/claimName").to_owned();
+            let by = format!("{}/{}", word(kind), text(object, "/metadata/name"));
+            users.entry(claim).or_insert((by, user_of(object, spec)));
+        }
+    }
     for object in claims {
         found.push(claim(object, &users));
     }
     found.sort_by_key(|target| !target.has_data());
     found
+}
+
+/// Whether a pod or Job is, or will be, at work on its volumes; our own Jobs are nobody's application.
+fn at_work(object: &Value) -> bool {
+    let ended = matches!(text(object, "/status/phase"), "Succeeded" | "Failed")
+        || items(object, "/status/conditions")
+            .any(|c| matches!(text(c, "/type"), "Complete" | "Failed") && text(c, "/status") == "True");
+    let ours = object.pointer("/metadata/labels").and_then(|l| l.get(MANAGED_BY));
+    !ended && ours.and_then(Value::as_str) != Some(MANAGED_BY_KUBESTASH)
+}
+
+/// Where the pods of a kind are described.
+fn pod_spec(kind: &Kind) -> &'static str {
+    match kind.kind {
+        "Pod" => "/spec",
+        "CronJob" => "/spec/jobTemplate/spec/template/spec",
+        _ => "/spec/template/spec",
+    }
+}
+
+/// The user that containers run as, where that is set.
+fn user_of(object: &Value, spec: &str) -> Option<i64> {
+    object
+        .pointer(&format!("{spec}/securityContext/runAsUser"))
+        .and_then(Value::as_i64)
+        .or_else(|| {
+            items(object, &format!("{spec}/containers"))
+                .find_map(|c| c.pointer("/securityContext/runAsUser").and_then(Value::as_i64))
+        })
 }
 
 fn size(claim: &Value) -> &str {
@@ -153,14 +204,7 @@ fn workload(kind: &'static Kind, object: &Value, sizes: &BTreeMap<&str, &str>) -
     if mounts.is_empty() {
         parts.push("no volume with data".to_owned());
     }
-    let spec = "/spec/template/spec";
-    let user = object
-        .pointer(&format!("{spec}/securityContext/runAsUser"))
-        .and_then(Value::as_i64)
-        .or_else(|| {
-            items(object, &format!("{spec}/containers"))
-                .find_map(|c| c.pointer("/securityContext/runAsUser").and_then(Value::as_i64))
-        });
+    let user = user_of(object, pod_spec(kind));
     Target {
         kind,
         name: text(object, "/metadata/name").to_owned(),
@@ -273,6 +317,7 @@ pub(super) mod tests {
         all(
             &claims,
             &[(&kinds::DEPLOYMENT, vec![web]), (&kinds::STATEFUL_SET, vec![set])],
+            &[],
         )
     }
 
@@ -291,5 +336,36 @@ pub(super) mod tests {
                 "deployment/web: 2 pods · no volume with data None",
             ]
         );
+    }
+
+    #[test]
+    fn claims_of_bare_pods_and_jobs_are_somebodys() {
+        let claim = |name: &str| json!({"metadata": {"name": name}});
+        let volumes = |claim: &str| json!([{"persistentVolumeClaim": {"claimName": claim}}]);
+        let pod = |name: &str, claim: &str, phase: &str, labels: Value| {
+            json!({"metadata": {"name": name, "labels": labels}, "spec": {"securityContext": {"runAsUser": 7},
+                "volumes": volumes(claim)}, "status": {"phase": phase}})
+        };
+        let nightly = json!({"metadata": {"name": "nightly"},
+            "spec": {"jobTemplate": {"spec": {"template": {"spec": {"volumes": volumes("b")}}}}}});
+        let found = all(
+            &["a", "b", "c", "d"].map(claim),
+            &[],
+            &[
+                (
+                    &kinds::POD,
+                    vec![
+                        pod("solo", "a", "Running", json!({})),
+                        pod("nightly-1", "b", "Running", json!({})),
+                        pod("over", "c", "Succeeded", json!({})),
+                        pod("mover", "d", "Running", json!({MANAGED_BY: MANAGED_BY_KUBESTASH})),
+                    ],
+                ),
+                (&kinds::CRON_JOB, vec![nightly]),
+            ],
+        );
+        let users: Vec<Option<&str>> = found.iter().map(|t| t.used_by.as_deref()).collect();
+        assert_eq!(users, [Some("pod/solo"), Some("cronjob/nightly"), None, None]);
+        assert_eq!(found[0].user, Some(7));
     }
 }

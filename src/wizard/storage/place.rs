@@ -109,6 +109,43 @@ pub(super) fn account(state: &mut State, prompter: &mut dyn Prompter) -> Reply<(
     Ok(())
 }
 
+/// Which of Azure's clouds; nearly everybody's is the public one.
+pub(super) fn cloud(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
+    const PUBLIC: &str = "Azure";
+    const OTHER: &str = "another";
+    if state.provider() != Some(Provider::Azure) || state.cloud_asked {
+        return Ok(());
+    }
+    if let Some(suffix) = &state.answers.endpoint_suffix {
+        return place_name(suffix).map(|_| ()).or_else(fail);
+    }
+    let answers = &state.answers;
+    if answers.no_secret || answers.secret.is_some() && !answers.from_env && answers.from_file.is_none() {
+        // A Secret that exists says it itself.
+        return Ok(());
+    }
+    let choices = [
+        Choice::new(PUBLIC, "the public cloud"),
+        Choice::new("core.chinacloudapi.cn", "Azure in China"),
+        Choice::new("core.usgovcloudapi.net", "Azure US Government"),
+        Choice::new(OTHER, "Azure Stack and others"),
+    ];
+    let question = Question::new("--endpoint-suffix", "Which cloud of Azure", "");
+    match choose(prompter, &question, &choices, Some(PUBLIC))?.as_str() {
+        PUBLIC => state.cloud_asked = true,
+        OTHER => {
+            let question = Question::new(
+                "--endpoint-suffix",
+                "Suffix of its addresses",
+                "What stands behind ACCOUNT.blob. in them.",
+            );
+            state.answers.endpoint_suffix = Some(prompter.text(&question, None, &place_name)?);
+        }
+        suffix => state.answers.endpoint_suffix = Some(suffix.to_owned()),
+    }
+    Ok(())
+}
+
 pub(super) fn container(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
     if state.provider() != Some(Provider::Azure) {
         return Ok(());
@@ -320,6 +357,9 @@ pub(super) fn backend(state: &State, secret: Option<&str>) -> Option<Value> {
             };
             block.insert(key.to_owned(), source);
         }
+    }
+    if let Some(most) = answers.max_connections {
+        block.insert("maxConnections".to_owned(), json!(most));
     }
     Some(json!({"provider": provider.as_str(), provider.as_str(): block}))
 }

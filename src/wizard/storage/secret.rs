@@ -90,8 +90,8 @@ fn ask_credentials(state: &mut State, provider: Provider, prompter: &mut dyn Pro
         .iter()
         .map(|(key, _)| *key)
         .collect();
-    // The authority's certificate goes into a new Secret.
-    let new_only = state.answers.ca_file.is_some();
+    // What stands beside the keys goes into a new Secret.
+    let new_only = state.answers.ca_file.is_some() || state.answers.endpoint_suffix.is_some();
     let fitting = state
         .found
         .secrets

@@ -108,6 +108,33 @@ fn without_anybody_every_missing_flag_is_named_at_once() {
 }
 
 #[test]
+fn what_stands_beside_the_keys_of_azure_has_flags() {
+    let azure = StorageAnswers {
+        account: Some("acc".into()),
+        container: Some("c".into()),
+        endpoint_suffix: Some("core.usgovcloudapi.net".into()),
+        max_connections: Some(3),
+        ..StorageAnswers::default()
+    };
+    let mut nobody = Nobody::default();
+    let typed = StorageAnswers {
+        secret: Some("mine".into()),
+        ..azure.clone()
+    };
+    let (ended, _) = run(typed, true, &mut nobody);
+    assert!(
+        matches!(&ended, Err(Halt::Failed(why, _)) if why.contains("--endpoint-suffix goes into a new Secret")),
+        "{ended:?}"
+    );
+    let (_, mut state) = run(azure, false, &mut Nobody::default());
+    state.answers.name = Some("azure-storage".into());
+    assert_eq!(
+        manifests(&state).unwrap()[0]["spec"]["storage"]["azure"]["maxConnections"],
+        3
+    );
+}
+
+#[test]
 fn flags_alone_make_a_storage() {
     let mut nobody = Nobody::default();
     let (ended, state) = run(
@@ -319,10 +346,14 @@ fn azure_is_asked_for_screen_by_screen_and_back() {
     let (state, script) = asked([
         Line::text("azure"),
         Line::text("account"),
+        Line::text("core.chinacloudapi.cn"),
         Line::text("wrong"),
         Line::Back,
         Line::Back,
+        Line::Back,
         Line::text("shopaccount"),
+        Line::text("another"),
+        Line::text("azure.example.com"),
         Line::text("backups"),
         Line::Default,
         Line::text("type them"),
@@ -336,10 +367,14 @@ fn azure_is_asked_for_screen_by_screen_and_back() {
         [
             "--provider",
             "--account",
+            "--endpoint-suffix",
             "--container",
             "--prefix",
             "--container",
+            "--endpoint-suffix",
             "--account",
+            "--endpoint-suffix",
+            "--endpoint-suffix",
             "--container",
             "--prefix",
             "--secret",
@@ -352,7 +387,7 @@ fn azure_is_asked_for_screen_by_screen_and_back() {
     let (secret, storage) = made(&state);
     assert_eq!(
         secret.unwrap()["data"],
-        json!({"AZURE_ACCOUNT_KEY": "WVhwMWNtVT0="})
+        json!({"AZURE_ACCOUNT_KEY": "WVhwMWNtVT0=", "AZURE_ENDPOINT_SUFFIX": "YXp1cmUuZXhhbXBsZS5jb20="})
     );
     assert_eq!(
         storage["spec"],

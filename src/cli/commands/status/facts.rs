@@ -42,7 +42,10 @@ impl Facts {
         self.storages.is_empty()
             && self.configurations.is_empty()
             && self.restores.is_empty()
-            && self.holders.without(&self.elsewhere, None).is_empty()
+            && self
+                .holders
+                .without(&self.elsewhere, &self.storages, None)
+                .is_empty()
     }
 
     /// Everything that the screen and `-o` show.
@@ -58,7 +61,7 @@ impl Facts {
             .chain(&self.elsewhere)
             .cloned()
             .collect();
-        let unprotected = self.holders.without(&all, namespace);
+        let unprotected = self.holders.without(&all, &self.storages, namespace);
         let mut summary = SummaryView {
             sessions: configurations.len(),
             unprotected: unprotected.len(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::view::UnprotectedView;
-use crate::cli::views::{BackupConfiguration, Meta};
+use crate::cli::views::{BackupConfiguration, BackupStorage, Meta};
 use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds};
 
 /// How long the cluster is asked; the screen does not wait longer for this part of it.
@@ -163,6 +163,7 @@ impl Holders {
     pub(super) fn without(
         &self,
         configurations: &[BackupConfiguration],
+        storages: &[BackupStorage],
         namespace: Option<&str>,
     ) -> Vec<UnprotectedView> {
         let named: BTreeSet<(String, String, String)> = configurations
@@ -182,7 +183,18 @@ impl Holders {
         };
         let mut found = Vec::new();
         // Claims that are spoken for: named themselves, or of a workload, whether that is protected or listed.
-        let mut spoken: BTreeSet<(String, String)> = BTreeSet::new();
+        // Those that hold backups themselves need none.
+        let mut spoken: BTreeSet<(String, String)> = storages
+            .iter()
+            .filter_map(|storage| {
+                let claim = storage
+                    .spec
+                    .storage
+                    .pointer("/local/persistentVolumeClaim/claimName")?
+                    .as_str()?;
+                Some((storage.metadata.namespace.clone(), claim.to_owned()))
+            })
+            .collect();
         for (kind, workload) in &self.workloads {
             let meta = &workload.metadata.meta;
             let claims = self.claims_of(workload);
@@ -321,7 +333,7 @@ mod tests {
     }
 
     fn names(configurations: &[BackupConfiguration]) -> Vec<String> {
-        let all = holders().without(configurations, Some("demo"));
+        let all = holders().without(configurations, &[], Some("demo"));
         all.into_iter()
             .map(|u| format!("{}/{}", u.kind, u.name))
             .collect()
@@ -333,9 +345,18 @@ mod tests {
             names(&[]),
             ["Deployment/web", "StatefulSet/db", "PersistentVolumeClaim/loose"]
         );
-        let all = holders().without(&[], Some("demo"));
+        let all = holders().without(&[], &[], Some("demo"));
         assert_eq!(all[1].claims, ["data-db-0", "data-db-1"]);
         assert_eq!(all[1].sizes, ["1Gi", "1Gi"]);
+    }
+
+    #[test]
+    fn a_claim_that_holds_backups_needs_none() {
+        let storage: BackupStorage = serde_json::from_value(json!({"metadata": {"name": "s", "namespace": "demo"},
+            "spec": {"storage": {"provider": "local", "local": {"persistentVolumeClaim": {"claimName": "loose"}}}}}))
+        .unwrap();
+        let all = holders().without(&[], &[storage], Some("demo"));
+        assert!(all.iter().all(|one| one.name != "loose"));
     }
 
     #[test]
@@ -343,7 +364,7 @@ mod tests {
         let some = [of("StatefulSet", "db"), of("PersistentVolumeClaim", "files")];
         assert_eq!(names(&some), ["PersistentVolumeClaim/loose"]);
         let half = [of("PersistentVolumeClaim", "data-db-0")];
-        let all = holders().without(&half, Some("demo"));
+        let all = holders().without(&half, &[], Some("demo"));
         let db = all.iter().find(|u| u.name == "db").unwrap();
         assert_eq!(db.claims, ["data-db-1"], "the half that nobody backs up");
     }
