@@ -61,6 +61,22 @@ impl Stored {
         }
     }
 
+    /// The object where it is kept parsed.
+    fn parsed(&self) -> Option<&Arc<Value>> {
+        match self {
+            Self::Plain(value) => Some(value),
+            Self::Packed(_) => None,
+        }
+    }
+
+    /// The same as text.
+    fn packed(&self) -> Self {
+        match self {
+            Self::Plain(value) => Self::Packed(serde_json::to_vec(&**value).unwrap_or_default().into()),
+            Self::Packed(_) => self.clone(),
+        }
+    }
+
     /// The object.
     pub(crate) fn value(&self) -> Arc<Value> {
         match self {

@@ -59,6 +59,33 @@ fn history_is_bounded_and_says_so() {
 }
 
 #[test]
+fn older_states_are_kept_as_text_and_read_the_same() {
+    let store = Store::open(None).unwrap();
+    let still = store.create(&pods(), pod("still", "")).unwrap();
+    let mut last = store.create(&pods(), pod("a", "0")).unwrap();
+    let begin = store.version();
+    for i in 1..300 {
+        let expected = object::resource_version(&last).to_owned();
+        last = store
+            .update(&pods(), pod("a", &i.to_string()), &expected)
+            .unwrap();
+    }
+    let changes = store.changes(&pods(), begin).unwrap();
+    assert_eq!(changes.len(), 299);
+    for (at, change) in changes.iter().enumerate() {
+        assert_eq!(change.object.value()["text"], (at + 1).to_string());
+        assert_eq!(change.previous.as_ref().unwrap().value()["text"], at.to_string());
+    }
+    let parsed = changes.iter().filter(|c| c.object.parsed().is_some()).count();
+    assert!(parsed < 150, "{parsed} are parsed");
+    let first = store.changes(&pods(), begin - 2).unwrap().remove(0);
+    assert!(
+        Arc::ptr_eq(first.object.parsed().unwrap(), &still),
+        "it is still this"
+    );
+}
+
+#[test]
 fn state_survives_a_restart_and_a_torn_record() {
     let dir = tempfile::tempdir().unwrap();
     let before = {
