@@ -6,6 +6,7 @@ mod live;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::Command;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::complete;
 
@@ -17,9 +18,16 @@ const NO_FILES: &str = ":4";
 /// Answers a shell that asks through the variable COMPLETE, and then ends the process; otherwise does nothing.
 pub fn answer_shell() {
     // Under its own name: a script for `kubectl kubestash` would take over kubectl's own completion.
-    CompleteEnv::with_factory(|| live::attach(super::definition()).bin_name("kubectl-kubestash"))
-        .bin("kubectl-kubestash")
-        .complete();
+    CompleteEnv::with_factory(|| {
+        let definition = live::attach(super::definition()).bin_name("kubectl-kubestash");
+        // The word that is completed comes last, except where somebody completes in the middle of a line.
+        match std::env::args_os().next_back() {
+            Some(word) if word.is_empty() => without_flags(definition),
+            _ => definition,
+        }
+    })
+    .bin("kubectl-kubestash")
+    .complete();
 }
 
 /// Answers kubectl's completion protocol for the words given.
@@ -38,6 +46,14 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Flags are offered to whoever types a dash: before that they would bury the names. Hidden ones still come where there is
+/// nothing else.
+fn without_flags(command: Command) -> Command {
+    command
+        .mut_args(|arg| if arg.is_positional() { arg } else { arg.hide(true) })
+        .mut_subcommands(without_flags)
+}
+
 fn candidates(args: Vec<OsString>) -> Vec<String> {
     let mut words = vec![OsString::from("kubectl-kubestash")];
     words.extend(args.into_iter().skip(1));
@@ -45,10 +61,11 @@ fn candidates(args: Vec<OsString>) -> Vec<String> {
         words.push(OsString::new());
     }
     let index = words.len() - 1;
+    let dash = words.last().is_some_and(|w| w.to_string_lossy().starts_with('-'));
     let found = complete(&mut live::attach(super::definition()), words, index, None).unwrap_or_default();
     found
         .into_iter()
-        .filter(|c| !c.is_hide_set())
+        .filter(|c| !c.is_hide_set() && (dash || !c.get_value().to_string_lossy().starts_with('-')))
         .map(|c| {
             let value = c.get_value().to_string_lossy().into_owned();
             match c
@@ -72,5 +89,15 @@ mod tests {
         let found = candidates(words);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("version\tPrint"), "{found:?}");
+    }
+
+    #[test]
+    fn flags_are_offered_to_who_types_a_dash() {
+        let asked = |words: &[&str]| candidates(words.iter().map(OsString::from).collect());
+        let begun = ["kubectl_complete-kubestash", "completion", ""];
+        assert!(asked(&begun).iter().all(|c| !c.starts_with('-')));
+        assert!(asked(&begun).iter().any(|c| c.starts_with("bash")));
+        let dashed = ["kubectl_complete-kubestash", "completion", "--name"];
+        assert!(asked(&dashed)[0].starts_with("--namespace"));
     }
 }

@@ -171,6 +171,13 @@ pub struct Scheduler {
 pub struct BackupConfigurationStatus {
     /// Ready, NotReady or Invalid.
     pub phase: String,
+    /// Whether its target exists.
+    #[serde(rename = "targetFound")]
+    pub target_found: Option<bool>,
+    /// What is known of its backends.
+    pub backends: Vec<Value>,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
 }
 
 /// A BackupStorage.

@@ -11,6 +11,7 @@ use kube::config::{
 use kube::{Client, Config};
 use serde_json::json;
 
+use super::error::first_line;
 use super::{Cluster, Error, Flags};
 
 /// How long one request may take when `--request-timeout` is not given.
@@ -270,7 +271,7 @@ fn override_user(kubeconfig: &mut Kubeconfig, name: &str, flags: &Flags) -> Resu
 fn unusable(error: &KubeconfigError) -> Error {
     Error::BadConfiguration {
         message: "the kubeconfig cannot be used".to_owned(),
-        cause: error.to_string(),
+        cause: first_line(&error.to_string()),
         known: Vec::new(),
     }
 }

@@ -88,6 +88,11 @@ pub enum Error {
     Other(String),
 }
 
+/// The first line of a parser's complaint: the others quote the file, which may hold tokens and keys.
+pub(super) fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
 impl Error {
     /// Sorts an error of the client library.
     pub fn from_kube(error: kube::Error, server: &str) -> Self {
@@ -105,7 +110,7 @@ impl Error {
             kube::Error::InferKubeconfig(_) | kube::Error::InferConfig(_) | kube::Error::RustlsTls(_) => {
                 Error::BadConfiguration {
                     message: "the kubeconfig cannot be used".to_owned(),
-                    cause: innermost(&error),
+                    cause: first_line(&innermost(&error)),
                     known: Vec::new(),
                 }
             }

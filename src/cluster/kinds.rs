@@ -264,6 +264,9 @@ impl Kind {
             "DaemonSet" => &["ds"],
             "Namespace" => &["ns"],
             "Pod" => &["po"],
+            // As `create` calls them.
+            "BackupStorage" => &["storage", "storages"],
+            "RetentionPolicy" => &["retention"],
             _ => &[],
         };
         base == self.kind.to_lowercase()

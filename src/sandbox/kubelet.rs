@@ -77,6 +77,9 @@ pub trait Kubelet: Send + Sync + 'static {
     /// Runs a command in a running container; returns its exit code.
     fn exec(&self, target: ContainerRef, request: ExecRequest) -> BoxFuture<'_, Result<i32, KubeletError>>;
 
+    /// What the node says of its pods' volumes (`/stats/summary` of a kubelet).
+    fn summary(&self) -> BoxFuture<'_, serde_json::Value>;
+
     /// Connects to a port of the pod.
     fn connect(&self, target: ContainerRef, port: u16) -> BoxFuture<'_, Result<TcpStream, KubeletError>>;
 }

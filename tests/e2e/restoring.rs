@@ -183,6 +183,43 @@ fn what_matches_nothing_is_no_success() {
     }
 }
 
+/// The kubelet says how much is free where it knows the volume; who may not ask it is answered by `df` in the pod.
+fn free_space_is_told_by_whom_one_may_ask(scene: &Scene, volume: &Value) {
+    let (stage, ns) = (scene.stage, &scene.namespace);
+    let node = stage.get(ns, "pod", "data-pod").unwrap()["spec"]["nodeName"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/api/v1/nodes/{node}/proxy/stats/summary");
+    let summary: Value = serde_json::from_str(&stage.kubectl(&["get", "--raw", &path]).ok()).unwrap();
+    let volumes = summary["pods"].as_array().unwrap().iter();
+    let mut volumes = volumes.filter_map(|pod| pod["volume"].as_array()).flatten();
+    let pod = "pod data-pod".to_owned();
+    // A kubelet looks at volumes once a minute: it may not know this one yet.
+    let known = volumes.any(|v| v["pvcRef"]["name"] == "data" && v["pvcRef"]["namespace"] == ns.as_str());
+    let by = if known {
+        format!("the kubelet of node {node}")
+    } else {
+        pod.clone()
+    };
+    assert_eq!(volume["freeBy"], by, "{summary:#}");
+    stage.apply(&format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: all, namespace: {ns}}}\nrules: [{{apiGroups: [\"*\"], resources: [\"*\"], verbs: [\"*\"]}}]\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: dev, namespace: {ns}}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: all}}\nsubjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: dev}}]\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: dev-{ns}}}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: kubestash-view}}\nsubjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: dev}}]\n"
+    ));
+    let said = scene.restoring(&["app", "--plan", "--as", "dev", "-o", "json"]);
+    stage
+        .kubectl(&["delete", "clusterrolebinding", &format!("dev-{ns}")])
+        .ok();
+    stage
+        .kubectl(&["delete", "-n", ns, "role/all", "rolebinding/dev"])
+        .ok();
+    assert_eq!(said.code, 0, "{said:?}");
+    let plan = &documents("restore-plan", &said.out)[0];
+    assert_eq!(plan["volumes"][0]["freeBy"], pod, "{plan:#}");
+}
+
 #[test]
 fn a_plan_tells_everything_and_writes_nothing() {
     let Some(stage) = stage() else { return };
@@ -215,6 +252,7 @@ fn a_plan_tells_everything_and_writes_nothing() {
     let told = plan["free"].as_u64().unwrap_or_else(|| panic!("{plan:#}"));
     assert!(told.abs_diff(free) <= free / 5, "{told} and {free}");
     assert_eq!(plan["volumes"][0]["claim"], "data");
+    free_space_is_told_by_whom_one_may_ask(&scene, &plan["volumes"][0]);
 
     let text = scene.restoring(&["app", "--plan", "--path", "config"]).ok();
     for wanted in [

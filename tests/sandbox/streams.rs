@@ -79,6 +79,10 @@ impl Kubelet for Node {
         .boxed()
     }
 
+    fn summary(&self) -> BoxFuture<'_, serde_json::Value> {
+        Box::pin(async { serde_json::json!({"pods": []}) })
+    }
+
     fn connect(&self, _: ContainerRef, port: u16) -> BoxFuture<'_, Result<TcpStream, KubeletError>> {
         async move {
             if port == 1 {

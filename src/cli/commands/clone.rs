@@ -13,12 +13,14 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use self::objects::{Names, SESSION};
+use crate::api::addons::Addon;
 use crate::api::core::BackupConfiguration;
 use crate::cli::commands::copy;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::{self, Outcome};
 use crate::cluster::{Cluster, Kind, kinds, watch};
+use crate::decide::restore::ALLOW_EMPTY;
 use crate::decide::trigger;
 use crate::output::human;
 use crate::output::ui::Progress;
@@ -239,11 +241,20 @@ async fn clone(
         cluster,
         made,
         &kinds::RESTORE_SESSION,
-        &objects::restore(names, snapshot),
+        &objects::restore(names, snapshot, empty_too(cluster).await?),
         false,
     )
     .await?;
     well(follow::restore(cluster, namespace, &names.own, Some(progress)).await?)
+}
+
+/// Whether the Addon's task restores an empty Snapshot when it is told to: an empty claim is cloned as one.
+async fn empty_too(cluster: &Cluster) -> Result<bool, CliError> {
+    let addon: Option<Addon> = cluster.find(&kinds::ADDON, None, objects::ADDON).await?;
+    let tasks = addon.into_iter().flat_map(|addon| addon.spec.restore_tasks);
+    Ok(tasks
+        .filter(|task| task.name == objects::RESTORE_TASK)
+        .any(|task| task.parameters.iter().any(|p| p.name == ALLOW_EMPTY)))
 }
 
 async fn back_up(

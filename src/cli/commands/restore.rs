@@ -53,8 +53,8 @@ pub struct RestoreArgs {
     /// What to restore into: pvc/NAME, deployment/NAME, statefulset/NAME or daemonset/NAME
     #[arg(long, visible_alias = "to", value_name = "KIND/NAME")]
     target: Option<String>,
-    /// Namespace of the target, where it is another one
-    #[arg(long, value_name = "NAMESPACE", requires = "target")]
+    /// Namespace of the target, where it is another one; alone it means the object of the same name there
+    #[arg(long, value_name = "NAMESPACE")]
     target_namespace: Option<String>,
     /// Component to restore; may be repeated; all by default
     #[arg(long, visible_alias = "component", value_name = "NAME", value_delimiter = ',')]

@@ -6,13 +6,15 @@ mod references;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 
 use self::fetch::Reader;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::schemas::{self, View};
+use crate::cli::views::BackupConfiguration;
 use crate::cli::{names, objects};
-use crate::cluster::{Cluster, Error, Kind, kinds};
+use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds};
 use crate::decide::explain::chain::{About, Answer, Health};
 use crate::decide::explain::facts::Facts;
 use crate::decide::explain::why;
@@ -38,17 +40,26 @@ const KINDS: &[&Kind] = &[
     &kinds::FUNCTION,
 ];
 
+/// Applications: what explains them is the BackupConfiguration that backs them up.
+const TARGETS: [&Kind; 4] = [
+    &kinds::DEPLOYMENT,
+    &kinds::STATEFUL_SET,
+    &kinds::DAEMON_SET,
+    &kinds::CLAIM,
+];
+
 /// Why is it so? Follow an object to the broken link, with cause and fix
 ///
 /// Examples:
 ///   kubectl kubestash why bc/sample-backup
 ///   kubectl kubestash why backupsession sample-backup-daily-1700000000 -n demo
 ///   kubectl kubestash why sample-backup -o jsonpath='{.cause}'
+///   kubectl kubestash why deployment/sample
 ///   kubectl kubestash why -f sample-backup.yaml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct WhyArgs {
-    /// What to explain: NAME, KIND/NAME or KIND NAME, of any of KubeStash's kinds
+    /// What to explain: NAME, KIND/NAME or KIND NAME, of any of KubeStash's kinds; of a workload or claim, its backup
     #[arg(value_name = "OBJECT", required_unless_present = "filename", num_args = 1..=2)]
     object: Vec<String>,
     #[command(flatten)]
@@ -139,16 +150,27 @@ impl From<Health> for HealthView {
 /// # Errors
 /// When it does not exist or cannot be read.
 pub async fn run(args: &WhyArgs, context: &Context) -> Result<Exit, CliError> {
-    let typed = objects::one(context, &args.object, &args.files.filename, KINDS)?;
+    let asked: Vec<&'static Kind> = KINDS.iter().chain(&TARGETS).copied().collect();
+    let typed = objects::one(context, &args.object, &args.files.filename, &asked)?;
     let namespace = context.namespace().await?;
     let cluster = context.cluster().await?;
-    let (kind, name) = Box::pin(find(context, cluster, namespace, typed.named())).await?;
+    let named = typed.named();
+    let (kind, namespace, name) = match named.kind {
+        Some(kind) if TARGETS.contains(&kind) => {
+            let (namespace, name) = backup_of(context, cluster, kind, namespace, named.name).await?;
+            (&kinds::BACKUP_CONFIGURATION, namespace, name)
+        }
+        _ => {
+            let (kind, name) = Box::pin(find(context, cluster, namespace, named)).await?;
+            (kind, namespace.to_owned(), name)
+        }
+    };
     if args.output.is_table() {
-        explain(context, kind, &name).await?;
+        explain_in(context, kind, &namespace, &name).await?;
         return Ok(Exit::Ok);
     }
     let reader = Reader::new(cluster, context.now);
-    let (about, facts) = Box::pin(reader.read(kind, namespace, &name)).await?;
+    let (about, facts) = Box::pin(reader.read(kind, &namespace, &name)).await?;
     let answer = why(&about, &facts);
     schemas::print(context, &args.output, &view(&about, answer, not_seen(&facts)))?;
     Ok(Exit::Ok)
@@ -159,14 +181,78 @@ pub async fn run(args: &WhyArgs, context: &Context) -> Result<Exit, CliError> {
 /// # Errors
 /// As [`run`].
 pub async fn explain(context: &Context, kind: &'static Kind, name: &str) -> Result<(), CliError> {
+    explain_in(context, kind, context.namespace().await?, name).await
+}
+
+async fn explain_in(
+    context: &Context,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+) -> Result<(), CliError> {
     let reader = Reader::new(context.cluster().await?, context.now);
-    let (about, facts) = Box::pin(reader.read(kind, context.namespace().await?, name)).await?;
+    let (about, facts) = Box::pin(reader.read(kind, namespace, name)).await?;
     let page = page(&about, &why(&about, &facts), context.ui.data_style());
     context.ui.data(&page)?;
     for missing in not_seen(&facts) {
         context.ui.warn(&format!("not looked at: {missing}"));
     }
     Ok(())
+}
+
+/// The BackupConfiguration that backs up an application: its namespace and name.
+async fn backup_of(
+    context: &Context,
+    cluster: &Cluster,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+) -> Result<(String, String), CliError> {
+    // What does not exist is said to be missing, not to be in no backup.
+    match cluster.get::<IgnoredAny>(kind, Some(namespace), name).await {
+        Ok(_) | Err(Error::Forbidden { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let everywhere = cluster
+        .list::<BackupConfiguration>(&kinds::BACKUP_CONFIGURATION, &ListOptions::default())
+        .await;
+    let all = match everywhere {
+        Err(Error::Forbidden { .. }) => {
+            cluster
+                .list(&kinds::BACKUP_CONFIGURATION, &ListOptions::of(namespace))
+                .await?
+        }
+        other => other?,
+    };
+    let mut of = all
+        .into_iter()
+        .filter(|c| {
+            let target = &c.spec.target;
+            let own = &c.metadata.namespace;
+            let place = if target.namespace.is_empty() {
+                own
+            } else {
+                &target.namespace
+            };
+            target.kind == kind.kind && target.name == name && place == namespace
+        })
+        .map(|c| (c.metadata.namespace, c.metadata.name));
+    let Some(first) = of.next() else {
+        return Err(CliError::new(
+            Exit::NothingMatched,
+            format!("{} {name} in namespace {namespace} is in no backup", kind.kind),
+        )
+        .hint(format!(
+            "`kubectl kubestash create backup --target {}/{name} -n {namespace}` backs it up",
+            kind.kind.to_lowercase()
+        )));
+    };
+    for (namespace, name) in of {
+        context.ui.say(&format!(
+            "It is also backed up by bc/{name} of namespace {namespace}."
+        ));
+    }
+    Ok(first)
 }
 
 fn not_seen(facts: &Facts) -> Vec<String> {

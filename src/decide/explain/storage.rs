@@ -12,6 +12,9 @@ use crate::api::shared::{ConditionStatus, ObjectReference};
 use crate::api::storage::{Backend, BackupStorage, BackupStoragePhase, Repository, RepositoryPhase};
 use crate::decide::conditions;
 
+/// Why an operator that nobody wants to run does not.
+pub const SCALED_DOWN: &str = "its Deployment is scaled to 0";
+
 /// The operator's link; true when it runs or could not be looked for.
 pub fn operator(chain: &mut Chain, facts: &Facts) -> bool {
     match &facts.operator {
@@ -26,6 +29,17 @@ pub fn operator(chain: &mut Chain, facts: &Facts) -> bool {
                 "there is no operator",
                 "no KubeStash operator is installed in this cluster, so nothing is done about the object",
                 vec!["`kubectl kubestash install` installs it".to_owned()],
+            );
+            false
+        }
+        Operator::Down(namespace, name, why) if why == SCALED_DOWN => {
+            chain.root(
+                About::new("Deployment", namespace, name),
+                "the operator is scaled to 0",
+                format!("the KubeStash operator does not run: {why}"),
+                vec![format!(
+                    "`kubectl scale deployment {name} -n {namespace} --replicas 1` starts it"
+                )],
             );
             false
         }

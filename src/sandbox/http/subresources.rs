@@ -1,4 +1,4 @@
-//! The smaller subresources: tokens of ServiceAccounts, eviction and binding of pods, finalizing of namespaces.
+//! The smaller subresources: a kubelet's statistics, tokens of ServiceAccounts, eviction and binding of pods, finalizing of namespaces.
 
 use std::sync::Arc;
 
@@ -25,8 +25,30 @@ pub(super) async fn serve(exchange: Exchange, resource: Arc<Resource>) -> ApiRes
         ("pods", "eviction", "create") => evict(exchange, resource).await,
         ("pods", "binding", "create") => bind(exchange, resource).await,
         ("namespaces", "finalize", "update") => finalize(exchange, resource).await,
+        ("nodes", "proxy", "get") => statistics(exchange).await,
         _ => Err(ApiError::no_such_resource()),
     }
+}
+
+/// What the kubelet says of its pods; nothing else of a kubelet is behind the proxy.
+async fn statistics(exchange: Exchange) -> ApiResult<Response<Body>> {
+    let info = &exchange.info;
+    if exchange
+        .api
+        .store
+        .get(&GroupResource::new("", "nodes"), "", &info.name)
+        .is_none()
+    {
+        return Err(ApiError::not_found("", "nodes", &info.name));
+    }
+    if !info.path.trim_end_matches('/').ends_with("/proxy/stats/summary") {
+        return Err(ApiError::no_such_resource());
+    }
+    let kubelet = exchange
+        .api
+        .kubelet()
+        .ok_or_else(|| ApiError::internal("there is no node to ask: the kubelet is not running"))?;
+    Ok(respond::json(&kubelet.summary().await))
 }
 
 /// TokenRequest.

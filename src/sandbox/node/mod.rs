@@ -22,6 +22,7 @@ mod pod;
 mod probes;
 pub mod process;
 mod refresh;
+mod statistics;
 mod status;
 mod sync;
 pub mod userns;
@@ -304,6 +305,15 @@ impl Kubelet for Node {
         async move {
             let (cell, name) = self.find_container(&target)?;
             exec::serve(cell, &name, request).await
+        }
+        .boxed()
+    }
+
+    fn summary(&self) -> BoxFuture<'_, serde_json::Value> {
+        async move {
+            let pods: Vec<Arc<Pod>> = self.cells().values().map(|cell| cell.pod()).collect();
+            let context = &self.context;
+            statistics::summary(&context.client, &context.options.node_name, &pods).await
         }
         .boxed()
     }

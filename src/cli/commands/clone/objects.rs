@@ -5,15 +5,16 @@ use serde_json::{Value, json};
 use super::PvcArgs;
 use crate::cli::error::{CliError, Exit};
 use crate::decide::naming;
+use crate::decide::restore::ALLOW_EMPTY;
 
 /// Label of everything that a clone makes, with the clone's name.
 pub(super) const LABEL: &str = "kubestash.com/clone";
 
 /// The session and the addon's tasks.
 pub(super) const SESSION: &str = "clone";
-const ADDON: &str = "pvc-addon";
+pub(super) const ADDON: &str = "pvc-addon";
 const BACKUP_TASK: &str = "logical-backup";
-const RESTORE_TASK: &str = "logical-backup-restore";
+pub(super) const RESTORE_TASK: &str = "logical-backup-restore";
 
 /// The names of one clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,15 +155,19 @@ pub(super) fn claim(source: &Value, names: &Names) -> Value {
     json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
 }
 
-/// The RestoreSession of one Snapshot.
-pub(super) fn restore(names: &Names, snapshot: &str) -> Value {
+/// The RestoreSession of one Snapshot; with `empty_too`, also of one without a file.
+pub(super) fn restore(names: &Names, snapshot: &str, empty_too: bool) -> Value {
+    let mut task = json!({"name": RESTORE_TASK});
+    if empty_too {
+        task["params"] = json!({ALLOW_EMPTY: "true"});
+    }
     json!({
         "apiVersion": "core.kubestash.com/v1alpha1", "kind": "RestoreSession",
         "metadata": names.metadata(&names.claim.0, &names.own),
         "spec": {
             "target": {"kind": "PersistentVolumeClaim", "name": names.copy.1, "namespace": names.copy.0},
             "dataSource": {"namespace": names.claim.0, "repository": names.own, "snapshot": snapshot},
-            "addon": {"name": ADDON, "tasks": [{"name": RESTORE_TASK}]},
+            "addon": {"name": ADDON, "tasks": [task]},
         },
     })
 }

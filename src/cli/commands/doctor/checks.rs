@@ -23,7 +23,11 @@ pub(super) fn all(facts: &Facts, now: Timestamp) -> Vec<Check> {
     ];
     checks.push(installation::operator(facts));
     if facts.operators.as_ref().is_ok_and(|found| !found.is_empty()) {
-        checks.extend([installation::skew(facts), installation::restarts(facts)]);
+        checks.extend([
+            installation::skew(facts),
+            installation::restarts(facts),
+            installation::operator_rights(facts),
+        ]);
     }
     checks.extend([
         installation::webhooks(facts),
@@ -43,6 +47,7 @@ pub(super) fn all(facts: &Facts, now: Timestamp) -> Vec<Check> {
             &facts.configurations,
             "Sessions of a BackupConfiguration that is not Ready are skipped.",
         ),
+        objects::last(facts),
         objects::images(facts),
         objects::long(facts, now),
         objects::stuck(facts, now),

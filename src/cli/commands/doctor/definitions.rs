@@ -74,7 +74,7 @@ async fn would_change(
 }
 
 /// Whether a stored value says what ours says, and nothing else but what the server fills in by itself.
-fn same(ours: &Value, stored: &Value) -> bool {
+pub(super) fn same(ours: &Value, stored: &Value) -> bool {
     match (ours, stored) {
         (Value::Object(ours), Value::Object(stored)) => {
             ours.iter().all(|(key, value)| match stored.get(key) {

@@ -39,6 +39,8 @@ pub(super) struct Facts {
     pub(super) differing: Read<Vec<String>>,
     pub(super) operators: Read<Vec<Value>>,
     pub(super) operator_pods: Read<Vec<Value>>,
+    /// Roles and bindings of the operator that are missing or are not as this program has them.
+    pub(super) lacking: Read<Vec<String>>,
     /// The two webhook configurations that exist.
     pub(super) webhooks: Read<Vec<Value>>,
     /// Whether a BackupStorage passed the webhooks in a dry run.
@@ -88,6 +90,7 @@ pub(super) async fn read(cluster: &Cluster, operator_namespace: Option<&str>) ->
         restores,
         webhooks,
         rights,
+        lacking,
     ) = tokio::join!(
         cluster.list(&kinds::DEPLOYMENT, &operator),
         cluster.list(&kinds::POD, &operator),
@@ -103,7 +106,14 @@ pub(super) async fn read(cluster: &Cluster, operator_namespace: Option<&str>) ->
         cluster.list(&kinds::RESTORE_SESSION, &everywhere),
         webhooks(cluster),
         rights(cluster),
+        lacking(cluster, &shipped),
     );
+    // An operator of another namespace has roles of other names and places; only its own installer knows them.
+    let here = |d: &Value| text(d, "/metadata/namespace") == namespace;
+    let lacking = match &operators {
+        Ok(found) if !found.iter().any(here) => Ok(Vec::new()),
+        _ => lacking,
+    };
     if let Err(error @ (Error::Unreachable { .. } | Error::Unauthorized { .. })) = &server {
         return Err(error.clone().into());
     }
@@ -125,6 +135,7 @@ pub(super) async fn read(cluster: &Cluster, operator_namespace: Option<&str>) ->
             .collect(),
         operators,
         operator_pods,
+        lacking,
         webhooks,
         addons,
         functions,
@@ -135,6 +146,35 @@ pub(super) async fn read(cluster: &Cluster, operator_namespace: Option<&str>) ->
         job_pods,
         rights,
     })
+}
+
+/// Compares the roles and bindings of the operator with those it is shipped with.
+async fn lacking(cluster: &Cluster, shipped: &Manifests) -> Read<Vec<String>> {
+    let kinds = [
+        &kinds::CLUSTER_ROLE,
+        &kinds::CLUSTER_ROLE_BINDING,
+        &kinds::ROLE,
+        &kinds::ROLE_BINDING,
+    ];
+    let each = shipped.operator.iter().map(|object| async move {
+        let Some(kind) = kinds.into_iter().find(|k| k.kind == text(object, "/kind")) else {
+            return Ok(None);
+        };
+        let (place, name) = (
+            text(object, "/metadata/namespace"),
+            text(object, "/metadata/name"),
+        );
+        let found: Option<Value> = cluster.find(kind, Some(place), name).await?;
+        let sound = found.is_some_and(|found| {
+            ["rules", "roleRef", "subjects"]
+                .iter()
+                .all(|field| definitions::same(&object[*field], &found[*field]))
+        });
+        Ok((!sound).then(|| format!("{} {name}", kind.kind)))
+    });
+    let all: Vec<Read<Option<String>>> = future::join_all(each).await;
+    let lacking: Read<Vec<Option<String>>> = all.into_iter().collect();
+    Ok(lacking?.into_iter().flatten().collect())
 }
 
 async fn server(cluster: &Cluster) -> Read<(u32, u32)> {

@@ -49,7 +49,7 @@ impl Plan {
         let session = configuration
             .as_ref()
             .and_then(|c| source::session_of(c, &snapshot.spec.session));
-        let same_target = args.target.is_none();
+        let same_target = args.target.is_none() && args.target_namespace.is_none();
         let (addon, mut task) = target::task(cluster, &target, session.filter(|_| same_target)).await?;
         let include = paths::patterns(&snapshot, args)?;
         for (name, values) in [("include", &include), ("exclude", &args.exclude)] {

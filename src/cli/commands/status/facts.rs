@@ -196,6 +196,34 @@ impl Facts {
         run.max(remembered)
     }
 
+    /// Why a configuration is not ready, as far as its own status says it.
+    fn not_ready(&self, session: &SessionView) -> String {
+        let found = self
+            .configurations
+            .iter()
+            .find(|c| c.metadata.name == session.name && c.metadata.namespace == session.namespace);
+        let Some(status) = found.map(|c| &c.status) else {
+            return String::new();
+        };
+        if status.target_found == Some(false) {
+            return format!(": its target {} does not exist", session.target);
+        }
+        let text = |backend: &Value, pointer: &str| {
+            backend
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or("")
+                .to_owned()
+        };
+        let reason = status.backends.iter().find_map(|backend| {
+            ["/storage/reason", "/retentionPolicy/reason"]
+                .iter()
+                .map(|at| text(backend, at))
+                .find(|reason| !reason.is_empty())
+        });
+        reason.map_or_else(|| because(&status.conditions), |reason| format!(": {reason}"))
+    }
+
     fn running(&self) -> Vec<RunningView> {
         let row = |kind: &str, meta: &Meta, phase: &str| RunningView {
             kind: kind.to_owned(),
@@ -230,7 +258,8 @@ impl Facts {
         for session in sessions.iter().filter(|s| s.state == State::Broken) {
             let key = (session.namespace.clone(), session.name.clone());
             if said.insert(key, ()).is_none() {
-                lines.push(of_configuration(session, &session.phase));
+                let why = self.not_ready(session);
+                lines.push(of_configuration(session, &format!("{}{why}", session.phase)));
             }
         }
         let ago = |time: &str| {
@@ -243,8 +272,13 @@ impl Facts {
                 || "none has ever succeeded".to_owned(),
                 |s| format!("the last success is {} ago", ago(s)),
             );
+            let ended = self
+                .backups
+                .iter()
+                .find(|b| b.metadata.name == run.name && b.metadata.namespace == session.namespace);
+            let why = ended.map_or_else(String::new, |b| because(&b.status.conditions));
             let message = format!(
-                "session {}: failed {} ago, {before}",
+                "session {}: failed {} ago, {before}{why}",
                 session.session,
                 ago(&run.time)
             );

@@ -22,7 +22,7 @@ use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds};
 use crate::decide::backup::label;
 use crate::decide::explain::chain::About;
 use crate::decide::explain::facts::{Facts, Operator, Other};
-use crate::decide::explain::storage::secret_of;
+use crate::decide::explain::storage::{SCALED_DOWN, secret_of};
 
 /// How many objects are named that use another.
 const USERS: usize = 50;
@@ -437,6 +437,9 @@ fn operator_of(deployment: &Value) -> Operator {
         .and_then(Value::as_i64);
     if available.is_some_and(|count| count > 0) {
         return Operator::Up(namespace, name);
+    }
+    if deployment.pointer("/spec/replicas").and_then(Value::as_i64) == Some(0) {
+        return Operator::Down(namespace, name, SCALED_DOWN.to_owned());
     }
     let why = deployment
         .pointer("/status/conditions")

@@ -2,7 +2,7 @@
 //! yet is an error that the pod's worker reports as `FailedMount` and tries again.
 
 mod atomic;
-mod claims;
+pub(crate) mod claims;
 mod files;
 mod host_path;
 mod token;

@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::super::Check;
 use super::super::facts::{Facts, RIGHTS};
 use super::super::image::tag;
+use super::super::{Check, State};
 use super::{Draft, INSTALL, containers, established, some, waits};
 use crate::cli::report::text;
 use crate::output::human;
@@ -101,6 +101,15 @@ pub(super) fn operator(facts: &Facts) -> Check {
             if available.unwrap_or(0) > 0 {
                 return draft.passed(format!("is available in namespace {namespace}"));
             }
+            if one.pointer("/spec/replicas").and_then(Value::as_i64) == Some(0) {
+                return draft.failed(
+                    format!("is scaled to 0 in namespace {namespace}"),
+                    format!(
+                        "`kubectl -n {namespace} scale deployment {} --replicas 1`",
+                        text(one, "/metadata/name")
+                    ),
+                );
+            }
             let trouble = facts
                 .operator_pods
                 .as_ref()
@@ -184,6 +193,25 @@ pub(super) fn restarts(facts: &Facts) -> Check {
     }
 }
 
+/// What the operator may do: what its manifests say, no less.
+pub(super) fn operator_rights(facts: &Facts) -> Check {
+    let draft = Draft {
+        name: "operator's rights",
+        why: "Without its roles the operator is refused by the API server.",
+    };
+    match &facts.lacking {
+        Err(error) => draft.unread(error),
+        Ok(lacking) if lacking.is_empty() => draft.passed("as its manifests give them"),
+        Ok(lacking) => {
+            let names: Vec<&str> = lacking.iter().map(String::as_str).collect();
+            draft.failed(
+                format!("missing or changed: {}", some(&names)),
+                format!("`{INSTALL}`"),
+            )
+        }
+    }
+}
+
 pub(super) fn webhooks(facts: &Facts) -> Check {
     let draft = Draft {
         name: "webhooks",
@@ -194,6 +222,10 @@ pub(super) fn webhooks(facts: &Facts) -> Check {
             draft.failed("are not registered", format!("`{INSTALL}`"))
         }
         (_, Ok(true)) => draft.passed("answer"),
+        (_, Ok(false)) if operator(facts).state == State::Failed => draft.failed(
+            "do not answer: the operator does not run",
+            "start the operator first, as above",
+        ),
         (_, Ok(false)) => draft.failed(
             "do not answer: the API server cannot call the operator",
             "allow traffic from the API server to port 9443 of the operator's pods (a NetworkPolicy or firewall is the usual cause); \

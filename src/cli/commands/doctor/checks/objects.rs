@@ -1,5 +1,7 @@
 //! Checks of what users made: storages and configurations, and what runs for them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -76,6 +78,61 @@ pub(super) fn images(facts: &Facts) -> Check {
              for an Addon's own image, change its Function",
         ),
     }
+}
+
+/// How the newest backup of each session of each configuration ended.
+pub(super) fn last(facts: &Facts) -> Check {
+    let draft = Draft {
+        name: "last backups",
+        why: "What was not backed up last time cannot be brought back as it is now.",
+    };
+    let sessions = match &facts.sessions {
+        Ok(sessions) => sessions,
+        Err(error) => return draft.unread(error),
+    };
+    let mut newest: BTreeMap<(&str, &str, &str), &Value> = BTreeMap::new();
+    for session in sessions {
+        let key = (
+            text(session, "/metadata/namespace"),
+            text(session, "/spec/invoker/name"),
+            text(session, "/spec/session"),
+        );
+        let began = |one: &Value| text(one, "/metadata/creationTimestamp").to_owned();
+        let known = newest.entry(key).or_insert(session);
+        if began(session) > began(known) {
+            *known = session;
+        }
+    }
+    let bad: Vec<&&Value> = newest
+        .values()
+        .filter(|s| matches!(text(s, "/status/phase"), "Failed" | "Skipped"))
+        .collect();
+    if bad.is_empty() {
+        return draft.passed("none has failed");
+    }
+    let fixes = bad.iter().take(3).map(|session| {
+        format!(
+            "`kubectl kubestash why backupsession/{} -n {}` follows the cause",
+            text(session, "/metadata/name"),
+            text(session, "/metadata/namespace")
+        )
+    });
+    let configurations: Vec<String> = bad
+        .iter()
+        .map(|s| {
+            format!(
+                "{}/{}",
+                text(s, "/metadata/namespace"),
+                text(s, "/spec/invoker/name")
+            )
+        })
+        .collect();
+    let names: Vec<&str> = configurations.iter().map(String::as_str).collect();
+    draft.end(
+        State::Warning,
+        format!("{} of {} ended badly: {}", bad.len(), newest.len(), some(&names)),
+        fixes.collect(),
+    )
 }
 
 pub(super) fn long(facts: &Facts, now: Timestamp) -> Check {

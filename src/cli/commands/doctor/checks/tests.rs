@@ -31,6 +31,7 @@ fn sound() -> Facts {
         operator_pods: Ok(vec![
             json!({"metadata": {"name": "p"}, "status": {"containerStatuses": [{"restartCount": 1}]}}),
         ]),
+        lacking: Ok(Vec::new()),
         webhooks: Ok(vec![json!({}), json!({})]),
         answers: Ok(true),
         addons: Ok(vec![json!({"metadata": {"name": "pvc-addon"}})]),
@@ -110,6 +111,36 @@ fn each_fault_is_found_and_has_a_fix() {
         ("webhooks", State::Failed, "do not answer", |f| {
             f.answers = Ok(false);
         }),
+        ("operator", State::Failed, "scaled to 0", |f| {
+            let operator = &mut f.operators.as_mut().unwrap()[0];
+            operator["spec"]["replicas"] = json!(0);
+            operator["status"] = json!({});
+        }),
+        ("webhooks", State::Failed, "the operator does not run", |f| {
+            f.operators.as_mut().unwrap()[0]["status"] = json!({});
+            f.answers = Ok(false);
+        }),
+        (
+            "operator's rights",
+            State::Failed,
+            "ClusterRoleBinding kubestash-operator",
+            |f| f.lacking = Ok(vec!["ClusterRoleBinding kubestash-operator".to_owned()]),
+        ),
+        (
+            "last backups",
+            State::Warning,
+            "1 of 1 ended badly: demo/web",
+            |f| {
+                let run = |name: &str, at: &str, phase: &str| {
+                    json!({"metadata": {"name": name, "namespace": "demo", "creationTimestamp": at},
+                    "spec": {"invoker": {"name": "web"}, "session": "s"}, "status": {"phase": phase}})
+                };
+                f.sessions = Ok(vec![
+                    run("b", "2026-01-01T01:00:00Z", "Failed"),
+                    run("a", "2026-01-01T00:00:00Z", "Succeeded"),
+                ]);
+            },
+        ),
         ("catalog", State::Failed, "Addon pvc-addon", |f| {
             f.addons = Ok(Vec::new());
         }),
@@ -153,6 +184,7 @@ fn what_may_not_be_read_is_a_warning() {
         differing: forbidden(),
         operators: forbidden(),
         operator_pods: forbidden(),
+        lacking: forbidden(),
         webhooks: forbidden(),
         answers: forbidden(),
         addons: forbidden(),

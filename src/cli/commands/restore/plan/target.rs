@@ -38,7 +38,7 @@ pub(super) async fn target(
         target = Reference {
             api_group: kind.group.to_owned(),
             kind: kind.kind.to_owned(),
-            namespace: args.target_namespace.clone().unwrap_or_default(),
+            namespace: String::new(),
             name: named.name.to_owned(),
         };
     } else if let Some(own) = configuration.and_then(|c| c.spec.target.as_ref()) {
@@ -48,6 +48,9 @@ pub(super) async fn target(
             namespace: own.namespace.clone().unwrap_or_default(),
             name: own.name.clone(),
         };
+    }
+    if let Some(place) = &args.target_namespace {
+        target.namespace.clone_from(place);
     }
     let Some(kind) = TARGETS
         .into_iter()
