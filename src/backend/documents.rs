@@ -52,6 +52,18 @@ pub struct Entry {
     pub path: String,
     /// Size in bytes.
     pub size: u64,
+    /// When it was last written, as the storage says.
+    pub modified: Option<jiff::Timestamp>,
+}
+
+impl Entry {
+    fn new(path: String, meta: &object_store::ObjectMeta) -> Self {
+        Self {
+            path,
+            size: meta.size,
+            modified: jiff::Timestamp::from_second(meta.last_modified.timestamp()).ok(),
+        }
+    }
 }
 
 impl Storage {
@@ -222,10 +234,7 @@ impl Documents {
         let mut entries: Vec<Entry> = match self.bounded(SWEEP, listing).await {
             Ok(found) => found
                 .into_iter()
-                .map(|meta| Entry {
-                    path: self.relative(&meta.location),
-                    size: meta.size,
-                })
+                .map(|meta| Entry::new(self.relative(&meta.location), &meta))
                 .collect(),
             Err(error) if error.problem == Problem::NotFound => Vec::new(),
             Err(error) => return Err(error),
@@ -247,16 +256,29 @@ impl Documents {
             Ok(found) => found
                 .objects
                 .into_iter()
-                .map(|meta| Entry {
-                    path: self.relative(&meta.location),
-                    size: meta.size,
-                })
+                .map(|meta| Entry::new(self.relative(&meta.location), &meta))
                 .collect(),
             Err(error) if error.problem == Problem::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(entries)
+    }
+
+    /// The directories directly in a directory, as paths, sorted.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn directories(&self, dir: &str) -> Result<Vec<String>, BackendError> {
+        let at = self.at(dir)?;
+        let listing = self.store.list_with_delimiter(Some(&at));
+        let mut found: Vec<String> = match self.bounded(CALL, listing).await {
+            Ok(found) => found.common_prefixes.iter().map(|it| self.relative(it)).collect(),
+            Err(error) if error.problem == Problem::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        found.sort();
+        Ok(found)
     }
 
     /// The sum of the sizes of everything below a directory, in bytes, at most for `limit` long.
@@ -401,13 +423,14 @@ mod tests {
         assert!(documents.exists("a/metadata.yaml").await.unwrap());
         assert_eq!(documents.get("a/metadata.yaml").await.unwrap().unwrap(), b"two");
         assert_eq!(documents.list("a").await.unwrap().len(), 2);
-        assert_eq!(
-            documents.list_directory("a").await.unwrap(),
-            [Entry {
-                path: "a/metadata.yaml".into(),
-                size: 3
-            }]
-        );
+        let listed = documents.list_directory("a").await.unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!((listed[0].path.as_str(), listed[0].size), ("a/metadata.yaml", 3));
+        assert!(listed[0].modified.is_some());
+        assert_eq!(documents.directories("").await.unwrap(), ["a"]);
+        let below = documents.directories("a").await.unwrap();
+        assert!(below.contains(&"a/snapshots".to_owned()), "{below:?}");
+        assert!(documents.directories("nowhere").await.unwrap().is_empty());
         assert_eq!(documents.size("a", CALL).await.unwrap(), 4);
         documents.delete("a/metadata.yaml").await.unwrap();
         documents.delete("a/metadata.yaml").await.unwrap();

@@ -55,6 +55,23 @@ pub fn of_snapshots(old: &RepositoryStatus, snapshots: &[Snapshot]) -> Repositor
     }
 }
 
+/// The entries of a storage's status while a Job reads the documents of those that are to be brought back: `lost` are
+/// marked as not synced yet, the others stay.
+#[must_use]
+pub fn awaited(known: &[StorageRepository], lost: &[StorageRepository]) -> Vec<StorageRepository> {
+    let is_lost = |entry: &&StorageRepository| {
+        lost.iter()
+            .any(|other| other.name == entry.name && other.namespace == entry.namespace)
+    };
+    let kept = known.iter().filter(|entry| !is_lost(entry)).cloned();
+    let waiting = lost.iter().map(|entry| StorageRepository {
+        synced: Some(false),
+        error: Some("a Job is reading its documents from the storage".to_owned()),
+        ..entry.clone()
+    });
+    kept.chain(waiting).collect()
+}
+
 fn phase(snapshot: &Snapshot) -> Option<SnapshotPhase> {
     snapshot.status.as_ref().and_then(|status| status.phase)
 }
@@ -185,6 +202,22 @@ mod tests {
                 "components": {"dump": {"phase": phase, "path": "repository/v1/daily/dump", "size": size}}},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn what_a_job_is_reading_is_not_forgotten() {
+        let entry = |name: &str, synced: Option<bool>| StorageRepository {
+            name: name.into(),
+            namespace: "demo".into(),
+            synced,
+            ..StorageRepository::default()
+        };
+        let known = [entry("a", None), entry("b", Some(false))];
+        let lost = [entry("b", None), entry("c", None)];
+        let awaited = awaited(&known, &lost);
+        let names: Vec<_> = awaited.iter().map(|e| (e.name.as_str(), e.synced)).collect();
+        assert_eq!(names, [("a", None), ("b", Some(false)), ("c", Some(false))]);
+        assert!(awaited[2].error.as_ref().unwrap().contains("reading"));
     }
 
     #[test]

@@ -151,12 +151,13 @@ async fn one_target(
         cache: request.cache,
         deadline: plan.deadline,
         cluster: &plan.cluster,
+        alone: false,
     };
     let done = match open(job, &target.repository, &target.component_path, &settings).await {
         Ok(mut opened) => {
             let done = Box::pin(all_paths(job, plan, target, request, &mut opened, &shared)).await;
             let warnings = opened.locks.left.clone();
-            opened.close().await;
+            opened.close(job.kubernetes.as_ref()).await;
             done.map(|skipped| (skipped, warnings))
         }
         Err(failure) => Err(failure),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
@@ -152,18 +152,27 @@ impl Kubernetes for ApiServer {
     }
 }
 
-/// Gone: no such pod, another pod of the same name, or one that has ended for good.
+/// Ended: this very pod is over, and its node said so of its containers. Vanished: there is no such pod or another of the
+/// same name, or one that was declared failed while its node was lost, whose containers still count as running.
 fn judge(holder: &Holder, pod: Option<&Pod>) -> HolderState {
-    let Some(pod) = pod else {
-        return HolderState::Gone;
+    let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(holder.uid.as_str())) else {
+        return HolderState::Vanished;
     };
-    if pod.metadata.uid.as_deref() != Some(holder.uid.as_str()) {
-        return HolderState::Gone;
+    let status = pod.status.as_ref();
+    if !matches!(
+        status.and_then(|s| s.phase.as_deref()),
+        Some("Succeeded" | "Failed")
+    ) {
+        return HolderState::Alive;
     }
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    match phase {
-        Some("Succeeded" | "Failed") => HolderState::Gone,
-        _ => HolderState::Alive,
+    let init = status.and_then(|s| s.init_container_statuses.as_ref());
+    let main = status.and_then(|s| s.container_statuses.as_ref());
+    let running = |container: &ContainerStatus| container.state.as_ref().is_some_and(|s| s.running.is_some());
+    let said = main.is_some_and(|all| !all.is_empty());
+    if said && !init.into_iter().chain(main).flatten().any(running) {
+        HolderState::Ended
+    } else {
+        HolderState::Vanished
     }
 }
 
@@ -180,8 +189,11 @@ mod tests {
     use super::*;
 
     fn pod(uid: &str, phase: &str) -> Pod {
-        serde_json::from_value(json!({"metadata": {"name": "p", "uid": uid}, "status": {"phase": phase}}))
-            .unwrap()
+        let ended = json!([{"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 137}}}]);
+        serde_json::from_value(json!({"metadata": {"name": "p", "uid": uid},
+            "status": {"phase": phase, "containerStatuses": ended}}))
+        .unwrap()
     }
 
     #[test]
@@ -190,11 +202,20 @@ mod tests {
             uid: "u1".into(),
             ..Holder::default()
         };
-        assert_eq!(judge(&holder, None), HolderState::Gone);
-        assert_eq!(judge(&holder, Some(&pod("u2", "Running"))), HolderState::Gone);
-        for ended in ["Failed", "Succeeded"] {
-            assert_eq!(judge(&holder, Some(&pod("u1", ended))), HolderState::Gone);
+        assert_eq!(judge(&holder, None), HolderState::Vanished);
+        assert_eq!(judge(&holder, Some(&pod("u2", "Running"))), HolderState::Vanished);
+        for phase in ["Failed", "Succeeded"] {
+            assert_eq!(judge(&holder, Some(&pod("u2", phase))), HolderState::Vanished);
+            assert_eq!(judge(&holder, Some(&pod("u1", phase))), HolderState::Ended);
         }
+        // As Kubernetes leaves a pod whose node was lost: failed by decree, its container last seen at work.
+        let mut lost = pod("u1", "Failed");
+        let running = json!([{"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"running": {}}}]);
+        lost.status.as_mut().unwrap().container_statuses = serde_json::from_value(running).unwrap();
+        assert_eq!(judge(&holder, Some(&lost)), HolderState::Vanished);
+        lost.status.as_mut().unwrap().container_statuses = None;
+        assert_eq!(judge(&holder, Some(&lost)), HolderState::Vanished);
         for alive in ["Running", "Pending", "Unknown"] {
             assert_eq!(judge(&holder, Some(&pod("u1", alive))), HolderState::Alive);
         }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::job::{Failure, Job};
+use super::kubernetes::Kubernetes;
 use super::report;
 use crate::api::config::job_plan::PlanRepository;
 use crate::api::config::job_result::JobCause;
@@ -29,6 +30,8 @@ pub(super) struct Settings<'a> {
     pub(super) deadline: Option<Timestamp>,
     /// Identity of the cluster.
     pub(super) cluster: &'a str,
+    /// Whether the job needs the repository for itself alone.
+    pub(super) alone: bool,
 }
 
 /// An opened repository.
@@ -55,7 +58,7 @@ impl Opened {
 
     /// Ends the work: the record of this holder goes when restic has given its locks back. One that was killed (by the
     /// kernel, for memory) has not, and without the record its lock would be nobody's and stay for ever.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(self, kubernetes: &dyn Kubernetes) {
         let Some((host, record)) = &self.record else {
             return;
         };
@@ -81,6 +84,59 @@ impl Opened {
                 "the record of this pod stays beside the repository"
             );
         }
+        let state = async |holder: &Holder| kubernetes.state(holder).await;
+        match locks::sweep(self.place(), Timestamp::now(), state).await {
+            Ok(0) => {}
+            Ok(number) => tracing::info!(number, "records of pods that are gone were removed"),
+            Err(error) => tracing::debug!(error = error.message, "records of pods that are gone stay"),
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            documents: &self.documents,
+            repository_path: &self.path,
+            dir: &self.dir,
+            cluster: &self.cluster,
+        }
+    }
+
+    /// Frees the locks `ids` whose holders are gone. One whose pod has vanished is waited for where it keeps this job from
+    /// its work: restic would wait for it in vain.
+    async fn free(
+        &mut self,
+        kubernetes: &dyn Kubernetes,
+        mut ids: Vec<String>,
+        alone: bool,
+    ) -> Result<(), Failure> {
+        let latest = self.restic.limits.deadline.map_or(LOCK_WAIT, |deadline| {
+            deadline.saturating_duration_since(tokio::time::Instant::now())
+        });
+        let latest = Timestamp::now() + latest.min(LOCK_WAIT);
+        while !ids.is_empty() {
+            let state = async |holder: &Holder| kubernetes.state(holder).await;
+            let now = Timestamp::now();
+            self.locks = locks::free_stale(self.place(), &self.restic, &ids, now, state).await?;
+            for line in &self.locks.removed {
+                tracing::info!(dir = self.dir, "removed: {line}");
+            }
+            for line in &self.locks.left {
+                tracing::info!(dir = self.dir, "in use: {line}");
+            }
+            let blocked = self.locks.exclusive_left || (alone && !self.locks.left.is_empty());
+            let Some(at) = self.locks.free_at.filter(|at| blocked && *at < latest) else {
+                break;
+            };
+            tracing::info!("waiting until {at:.0} for the lock of a pod that nobody saw end");
+            let wait = at.duration_since(now).unsigned_abs() + Duration::from_secs(1);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // What comes next finds out that the job is to end.
+                () = self.restic.limits.cancel.cancelled() => break,
+            }
+            ids = locks::list(&self.documents, &self.dir).await?;
+        }
+        Ok(())
     }
 
     /// Leaves a record of this pod beside the repository, so that others can prove it gone. Returns false when the storage
@@ -160,37 +216,18 @@ pub(super) async fn open(
         redactor,
         limits,
     };
-    let place = Place {
-        documents: &documents,
-        repository_path: &repository.path,
-        dir: &dir,
-        cluster: settings.cluster,
-    };
-    let kubernetes = &job.kubernetes;
-    let locks = if held.is_empty() {
-        LockReport::default()
-    } else {
-        locks::free_stale(place, &restic, &held, async |holder: &Holder| {
-            kubernetes.state(holder).await
-        })
-        .await?
-    };
-    for line in &locks.removed {
-        tracing::info!(repository = repository.name, "removed: {line}");
-    }
-    for line in &locks.left {
-        tracing::info!(repository = repository.name, "in use: {line}");
-    }
-    Ok(Opened {
+    let mut opened = Opened {
         restic,
         documents,
         dir,
-        locks,
+        locks: LockReport::default(),
         path: repository.path.clone(),
         cluster: settings.cluster.to_owned(),
         record: None,
         scratch,
-    })
+    };
+    opened.free(job.kubernetes.as_ref(), held, settings.alone).await?;
+    Ok(opened)
 }
 
 fn scratch_root(named: &str) -> PathBuf {

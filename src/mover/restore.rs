@@ -156,6 +156,7 @@ async fn restore(
         cache: request.cache,
         deadline: plan.deadline,
         cluster: &plan.cluster,
+        alone: false,
     };
     let mut opened = open(
         job,
@@ -195,7 +196,7 @@ async fn restore(
         }
         Err(failure) => Err(failure),
     };
-    opened.close().await;
+    opened.close(job.kubernetes.as_ref()).await;
     done
 }
 

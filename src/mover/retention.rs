@@ -44,18 +44,20 @@ async fn one_repository(
     repository: &RetentionRepository,
     result: &mut RepositoryResult,
 ) -> Result<(), Failure> {
-    let settings = Settings {
+    let mut settings = Settings {
         scratch: "",
         // Forget and prune read the index once; a cache would be thrown away with the pod.
         cache: false,
         deadline: plan.deadline,
         cluster: &plan.cluster,
+        alone: false,
     };
     let mut failed = None;
     for component in &repository.components {
         if component.forget.is_empty() && !repository.prune {
             continue;
         }
+        settings.alone = !component.forget.is_empty();
         let mut opened = open(job, &repository.repository, &component.component_path, &settings).await?;
         let done = Box::pin(one_component(
             job,
@@ -65,7 +67,7 @@ async fn one_repository(
             result,
         ))
         .await;
-        opened.close().await;
+        opened.close(job.kubernetes.as_ref()).await;
         if let Err(failure) = done {
             tracing::error!(component = component.component_path, "{}", failure.message);
             failed.get_or_insert(failure);

@@ -294,7 +294,9 @@ async fn follow(
         };
         jobs.extend(found.job.map(|job| *job));
         listed = found.listed;
-        if first {
+        // A Repository may be there before its storage (whoever applies all manifests at once has a BackupConfiguration
+        // make it); its Snapshots lie in the storage all the same.
+        if first && found.existed {
             lost.clone_from(&listed);
         }
         shared.remember(storage, secret);
@@ -308,11 +310,12 @@ async fn follow(
         initialized.observed_generation = storage.metadata.generation;
         set(&mut new.conditions, initialized);
     }
-    lost.retain(|entry| !repositories.iter().any(|known| is_entry(known, entry)));
     let back = if lost.is_empty() {
         Vec::new()
     } else {
         let Some(back) = resync::run(ctx, storage, secret, &lost).await? else {
+            // The next reconcile no longer looks into the list of the storage: it goes on with what the status misses.
+            new.repositories = repository_status::awaited(&new.repositories, &lost);
             return Ok(Followed::Waiting);
         };
         jobs.extend(back.job.map(|job| *job));
@@ -335,10 +338,6 @@ async fn follow(
         }
     }
     Ok(Followed::Done(jobs))
-}
-
-fn is_entry(repository: &Repository, entry: &StorageRepository) -> bool {
-    repository.name_any() == entry.name && repository.namespace().as_deref() == Some(entry.namespace.as_str())
 }
 
 fn secret_condition(

@@ -4,9 +4,14 @@
 //! its namespace, and a bucket may serve many namespaces and clusters. So a Job leaves a small record beside the
 //! repository before restic takes a lock, [`Holder`], at `<repository path>/holders/<host>.json`, and takes it away when
 //! restic has ended. A lock whose host has a record of this cluster can be looked up; when the API says that this very pod
-//! (by its UID) is gone or has ended, exactly that lock is deleted. All others (other clusters, laptops, older programs)
-//! are reported and left alone; `restic unlock` is never called: in another PID namespace it takes live locks for stale.
+//! (by its UID) has ended, exactly that lock is deleted. All others (other clusters, laptops, older programs) are reported
+//! and left alone; `restic unlock` is never called: in another PID namespace it takes live locks for stale.
+//!
+//! A pod that the API does not know any more has not been seen to end: it may have been removed by force while its node is
+//! cut off, and its restic may still write. Its lock goes once it has been silent for [`SILENT`]: restic refreshes a lock
+//! every five minutes, and gives up its work when it could not for 22.5 minutes.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::errors::ResticError;
@@ -32,13 +37,19 @@ pub struct Holder {
     pub host: String,
 }
 
+/// How long a lock must not have been refreshed before a pod that nobody saw end counts as gone. It is the age at which
+/// restic itself calls a lock stale: whoever held it has stopped by then, wherever it runs.
+pub const SILENT: SignedDuration = SignedDuration::from_mins(30);
+
 /// What the API says about a holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HolderState {
     /// It runs, or may run again.
     Alive,
-    /// It is gone for good.
-    Gone,
+    /// It was seen to end.
+    Ended,
+    /// The API does not know it any more, and nobody saw it end.
+    Vanished,
     /// The API did not tell; the words say why.
     Unknown(String),
 }
@@ -52,6 +63,14 @@ pub struct LockReport {
     pub left: Vec<String>,
     /// Whether one of those keeps everybody else out.
     pub exclusive_left: bool,
+    /// When the last of those whose pods have vanished can be removed; `None` when there are none.
+    pub free_at: Option<Timestamp>,
+}
+
+/// The moment from which the lock of a pod that has vanished may go; `None` when the lock does not tell its age.
+#[must_use]
+pub fn silent_at(refreshed: Option<Timestamp>) -> Option<Timestamp> {
+    refreshed?.checked_add(SILENT).ok()
 }
 
 /// Something went wrong on the way.
@@ -118,7 +137,7 @@ pub struct Place<'a> {
     pub cluster: &'a str,
 }
 
-/// Removes the locks `ids` whose holders are proven gone by `state`, and reports the others.
+/// Removes the locks `ids` whose holders are proven gone by `state` at the time `now`, and reports the others.
 ///
 /// # Errors
 /// When the storage or restic fails.
@@ -126,6 +145,7 @@ pub async fn free_stale(
     place: Place<'_>,
     repository: &Repository,
     ids: &[String],
+    now: Timestamp,
     state: impl AsyncFn(&Holder) -> HolderState,
 ) -> Result<LockReport, LockError> {
     let mut report = LockReport::default();
@@ -134,16 +154,23 @@ pub async fn free_stale(
             continue;
         };
         let words = describe(&lock);
-        match judge(place, &lock, &state).await? {
-            None => {
-                place.documents.delete(&join([place.dir, "locks", id])).await?;
-                report.removed.push(format!("{words}: its pod is gone"));
-            }
-            Some(why) => {
-                report.exclusive_left |= lock.exclusive;
-                report.left.push(format!("{words}: {why}"));
-            }
-        }
+        let why = match holder_of(place, &lock).await? {
+            Err(why) => why,
+            Ok(holder) => match verdict(&holder, &state(&holder).await, lock.time, now) {
+                Verdict::Free => {
+                    place.documents.delete(&join([place.dir, "locks", id])).await?;
+                    report.removed.push(format!("{words}: its pod is gone"));
+                    continue;
+                }
+                Verdict::Later(at, why) => {
+                    report.free_at = report.free_at.max(Some(at));
+                    why
+                }
+                Verdict::Held(why) => why,
+            },
+        };
+        report.exclusive_left |= lock.exclusive;
+        report.left.push(format!("{words}: {why}"));
     }
     Ok(report)
 }
@@ -157,42 +184,219 @@ fn describe(lock: &LockInfo) -> String {
     format!("{kind} of {}{since}", lock.hostname)
 }
 
-/// `None`: the holder is proven gone. Otherwise why the lock stays.
-async fn judge(
-    place: Place<'_>,
-    lock: &LockInfo,
-    state: &impl AsyncFn(&Holder) -> HolderState,
-) -> Result<Option<String>, LockError> {
+/// What is to be done with a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Its holder is proven gone.
+    Free,
+    /// It will be, unless the lock is refreshed before.
+    Later(Timestamp, String),
+    /// Why it stays.
+    Held(String),
+}
+
+fn verdict(holder: &Holder, state: &HolderState, refreshed: Option<Timestamp>, now: Timestamp) -> Verdict {
+    let pod = format!("pod {}/{}", holder.namespace, holder.pod);
+    match state {
+        HolderState::Ended => Verdict::Free,
+        HolderState::Alive => Verdict::Held(format!("{pod} is running")),
+        HolderState::Unknown(why) => Verdict::Held(format!("whether {pod} is gone is not known: {why}")),
+        HolderState::Vanished => match silent_at(refreshed) {
+            Some(at) if at <= now => Verdict::Free,
+            Some(at) => Verdict::Later(
+                at,
+                format!(
+                    "{pod} was removed and nobody saw it end, so its restic may still write; the lock can go at {at:.0} if it is not refreshed before"
+                ),
+            ),
+            None => Verdict::Held(format!("{pod} was removed and nobody saw it end")),
+        },
+    }
+}
+
+/// The record of who holds a lock, or why there is none that counts.
+async fn holder_of(place: Place<'_>, lock: &LockInfo) -> Result<Result<Holder, String>, LockError> {
     // A host name is a file name of ours only if it is a plain one.
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if lock.hostname.is_empty() || !lock.hostname.chars().all(plain) {
-        return Ok(Some("its host is none of ours".into()));
+        return Ok(Err("its host is none of ours".into()));
     }
     let path = record_path(place.repository_path, &lock.hostname);
     let Some(record) = place.documents.get(&path).await? else {
-        return Ok(Some(
-            "no Job of ours left a record of it, so it is not touched".into(),
+        return Ok(Err(
+            "no Job of ours left a record of it, so it is not touched".into()
         ));
     };
     let Ok(holder) = serde_json::from_slice::<Holder>(&record) else {
-        return Ok(Some("its record cannot be read".into()));
+        return Ok(Err("its record cannot be read".into()));
     };
     if holder.cluster != place.cluster || holder.host != lock.hostname {
-        return Ok(Some("it belongs to another cluster".into()));
+        return Ok(Err("it belongs to another cluster".into()));
     }
-    Ok(match state(&holder).await {
-        HolderState::Gone => None,
-        HolderState::Alive => Some(format!("pod {}/{} is running", holder.namespace, holder.pod)),
-        HolderState::Unknown(why) => Some(format!(
-            "whether pod {}/{} is gone is not known: {why}",
-            holder.namespace, holder.pod
-        )),
-    })
+    Ok(Ok(holder))
+}
+
+/// Removes the records of this cluster's pods that are gone, once no lock is left in any restic repository of the
+/// Repository: nobody will ask for them any more. A pod that has vanished may be about to take a lock, so its record stays
+/// until it is as old as a silent lock. Answers how many went.
+///
+/// # Errors
+/// When the storage fails.
+pub async fn sweep(
+    place: Place<'_>,
+    now: Timestamp,
+    state: impl AsyncFn(&Holder) -> HolderState,
+) -> Result<usize, BackendError> {
+    let holders = join([place.repository_path, "holders"]);
+    let mut over = Vec::new();
+    for entry in place.documents.list_directory(&holders).await? {
+        let Some(text) = place.documents.get(&entry.path).await? else {
+            continue;
+        };
+        let holder = serde_json::from_slice::<Holder>(&text).unwrap_or_default();
+        if holder.cluster.is_empty() || holder.cluster != place.cluster {
+            continue;
+        }
+        let gone = match state(&holder).await {
+            HolderState::Ended => true,
+            HolderState::Vanished => silent_at(entry.modified).is_some_and(|at| at <= now),
+            HolderState::Alive | HolderState::Unknown(_) => false,
+        };
+        if gone {
+            over.push(entry.path);
+        }
+    }
+    if over.is_empty() || any_lock(place).await? {
+        return Ok(0);
+    }
+    for record in &over {
+        place.documents.delete(record).await?;
+    }
+    Ok(over.len())
+}
+
+/// Whether a lock is left in any restic repository of the Repository.
+async fn any_lock(place: Place<'_>) -> Result<bool, BackendError> {
+    let mut level = vec![join([place.repository_path, "repository"])];
+    // repository/VERSION/SESSION/COMPONENT, and one level less in what was written before there were versions.
+    for _ in 0..4 {
+        let mut below = Vec::new();
+        for dir in level {
+            let inner = place.documents.directories(&dir).await?;
+            let is_restic = |name: &str| inner.iter().any(|path| path.rsplit('/').next() == Some(name));
+            if !is_restic("keys") && !is_restic("locks") {
+                below.extend(inner);
+            } else if !list(place.documents, &dir).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        level = below;
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(minutes: i64) -> Timestamp {
+        "2026-11-21T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minutes)
+    }
+
+    #[test]
+    fn a_lock_goes_at_once_with_a_pod_that_ended_and_late_with_one_that_vanished() {
+        let holder = Holder {
+            namespace: "demo".into(),
+            pod: "p".into(),
+            ..Holder::default()
+        };
+        let judged =
+            |state: HolderState, refreshed: Option<i64>| verdict(&holder, &state, refreshed.map(at), at(100));
+        assert_eq!(judged(HolderState::Ended, Some(100)), Verdict::Free);
+        assert_eq!(judged(HolderState::Vanished, Some(70)), Verdict::Free);
+        // A restic that is cut off from the API alone goes on refreshing its lock every five minutes.
+        let Verdict::Later(when, why) = judged(HolderState::Vanished, Some(94)) else {
+            panic!("a lock of a restic that may still write was given away")
+        };
+        assert_eq!(when, at(124));
+        assert!(
+            why.contains("pod demo/p was removed") && why.contains("T10:04:00Z"),
+            "{why}"
+        );
+        for state in [
+            HolderState::Alive,
+            HolderState::Unknown("no answer".into()),
+            HolderState::Vanished,
+        ] {
+            let kept = judged(state, None);
+            assert!(
+                matches!(&kept, Verdict::Held(why) if why.contains("demo/p")),
+                "{kept:?}"
+            );
+        }
+        assert!(matches!(judged(HolderState::Alive, Some(0)), Verdict::Held(_)));
+    }
+
+    #[tokio::test]
+    async fn records_go_when_no_lock_needs_them_and_their_pods_are_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = crate::backend::Storage {
+            label: "BackupStorage demo/local".into(),
+            spec: serde_json::from_str(r#"{"provider":"local"}"#).unwrap(),
+            local_root: Some(dir.path().to_owned()),
+            credentials: None,
+        };
+        let documents = storage.documents().unwrap();
+        let record = async |host: &str, cluster: &str| {
+            let holder = Holder {
+                cluster: cluster.into(),
+                host: host.into(),
+                pod: host.into(),
+                ..Holder::default()
+            };
+            let text = serde_json::to_vec(&holder).unwrap();
+            documents.put(&record_path("repo", host), text).await.unwrap();
+        };
+        for host in ["ended", "vanished", "alive", "asked"] {
+            record(host, "ours").await;
+        }
+        record("ended-far", "theirs").await;
+        let state = async |holder: &Holder| match holder.pod.as_str() {
+            "alive" => HolderState::Alive,
+            "asked" => HolderState::Unknown("no answer".into()),
+            "vanished" => HolderState::Vanished,
+            _ => HolderState::Ended,
+        };
+        let place = Place {
+            documents: &documents,
+            repository_path: "repo",
+            dir: "repo/repository/v1/daily/dump",
+            cluster: "ours",
+        };
+        for restic in ["v1/daily/dump", "v1/daily/manifest", "old/dump"] {
+            let key = format!("repo/repository/{restic}/keys/k");
+            documents.put(&key, "x").await.unwrap();
+        }
+        let lock = format!("repo/repository/v1/daily/manifest/locks/{}", "a".repeat(64));
+        documents.put(&lock, "x").await.unwrap();
+        let now = Timestamp::now();
+        assert_eq!(sweep(place, now, &state).await.unwrap(), 0, "a lock is left");
+        documents.delete(&lock).await.unwrap();
+        assert_eq!(sweep(place, now, &state).await.unwrap(), 1);
+        let left = async || {
+            let all = documents.list_directory("repo/holders").await.unwrap();
+            all.into_iter()
+                .map(|entry| entry.path.trim_start_matches("repo/holders/").to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            left().await,
+            ["alive.json", "asked.json", "ended-far.json", "vanished.json"]
+        );
+        let later = now + SILENT + SignedDuration::from_secs(5);
+        assert_eq!(sweep(place, later, &state).await.unwrap(), 1);
+        assert_eq!(left().await, ["alive.json", "asked.json", "ended-far.json"]);
+    }
 
     #[test]
     fn records_lie_beside_the_repository() {

@@ -51,6 +51,16 @@ pub struct ExecRequest {
     pub stderr: Option<Box<dyn AsyncWrite + Send + Unpin>>,
 }
 
+/// Who wants to hear, and speak to, a container's own command.
+pub struct AttachRequest {
+    /// Standard input, where the caller sends one.
+    pub stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+    /// Where standard output goes; of a terminal all output.
+    pub stdout: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    /// Where standard error goes.
+    pub stderr: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+}
+
 /// Why the node could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum KubeletError {
@@ -79,6 +89,10 @@ pub trait Kubelet: Send + Sync + 'static {
 
     /// What the node says of its pods' volumes (`/stats/summary` of a kubelet).
     fn summary(&self) -> BoxFuture<'_, serde_json::Value>;
+
+    /// Attaches to a running container's command until that ends.
+    fn attach(&self, target: ContainerRef, request: AttachRequest)
+    -> BoxFuture<'_, Result<(), KubeletError>>;
 
     /// Connects to a port of the pod.
     fn connect(&self, target: ContainerRef, port: u16) -> BoxFuture<'_, Result<TcpStream, KubeletError>>;

@@ -382,7 +382,7 @@ fn a_local_volume_serves_as_storage() {
     scene.volume("store");
     stage.sh(ns, "store-pod", "chmod 0755 /data");
     stage.kubectl(&["delete", "pod", "-n", ns, "store-pod"]).ok();
-    stage.apply(&format!(
+    let storage = format!(
         r#"
 apiVersion: storage.kubestash.com/v1alpha1
 kind: BackupStorage
@@ -393,7 +393,8 @@ spec:
     local: {{mountPath: /backups, persistentVolumeClaim: {{claimName: store}}}}
   runtimeSettings: {{pod: {{securityContext: {{runAsUser: 0}}}}}}
 "#
-    ));
+    );
+    stage.apply(&storage);
     stage.wait_phase(ns, "backupstorage", "local-storage", "Ready");
     scene.volume("data");
     scene.fill("data-pod", "/data");
@@ -408,6 +409,22 @@ spec:
     scene.restore("back", target, "near-repo", "pvc-addon", "");
     stage.wait_phase(ns, "restoresession", "back", "Succeeded");
     assert_eq!(scene.fingerprint("data-pod", "/data"), before);
+
+    // Made anew over the same volume, it brings back what lies there.
+    for kind in ["backupconfiguration/near", "backupstorage/local-storage"] {
+        stage.kubectl(&["delete", "-n", ns, kind, "--timeout=120s"]).ok();
+    }
+    assert!(scene.snapshots("near-repo").is_empty());
+    stage.apply(&storage);
+    eventually(
+        "the Snapshot to come back",
+        std::time::Duration::from_secs(120),
+        || (scene.snapshots("near-repo").len() == 1).then_some(()),
+    );
+    let storage = stage.wait(ns, "backupstorage", "local-storage", "synced", |s| {
+        s["status"]["repositories"][0]["synced"] == true
+    });
+    assert_eq!(storage["status"]["phase"], "Ready", "{storage:#}");
 }
 
 #[test]

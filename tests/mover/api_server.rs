@@ -95,7 +95,14 @@ impl ApiServer {
 
     /// From now on this pod exists.
     pub(super) fn pod(&self, name: &str, uid: &str, phase: &str) {
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "uid": uid}, "status": {"phase": phase}});
+        let state = if matches!(phase, "Succeeded" | "Failed") {
+            json!({"terminated": {"exitCode": 137}})
+        } else {
+            json!({"running": {}})
+        };
+        let container = json!({"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "uid": uid},
+            "status": {"phase": phase, "containerStatuses": [container]}});
         self.seen.pods.lock().unwrap().insert(name.to_owned(), pod);
     }
 

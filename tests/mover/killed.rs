@@ -50,14 +50,51 @@ fn kill_in_the_middle(fixture: &Fixture) {
 }
 
 #[test]
-fn after_a_kill_the_lock_goes_when_the_pod_is_gone_and_the_repository_is_whole() {
+fn after_a_kill_the_lock_goes_when_the_pod_has_ended_and_the_repository_is_whole() {
     let Some(fixture) = Fixture::local() else { return };
     kill_in_the_middle(&fixture);
-    // The API server knows no such pod any more.
+    fixture.api.pod(&host_name(), "pod-1", "Failed");
     fixture.good_backup("s-2", true);
     assert_eq!((fixture.locks(), fixture.records()), (0, 0));
     let checked = fixture.plain_restic(&["check", "--read-data"]);
     assert!(checked.contains("no errors were found"), "{checked}");
+}
+
+#[test]
+fn the_lock_of_a_pod_that_nobody_saw_end_stays_while_it_may_be_refreshed() {
+    let Some(fixture) = Fixture::local() else { return };
+    kill_in_the_middle(&fixture);
+    // The API server knows no such pod any more: it was removed by force, and its node may be cut off.
+    let ended = fixture.back_up("s-2", true);
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert_eq!((fixture.locks(), fixture.records()), (1, 1));
+    let warning = &ended.result.repositories[0].warnings[0];
+    assert!(
+        warning.contains("nobody saw it end") && warning.contains("the lock can go at"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn records_of_pods_that_ended_go_with_the_next_job() {
+    let Some(fixture) = Fixture::local() else { return };
+    fixture.good_backup("s-1", false);
+    let holders = fixture.path("storage/demo/repo/holders");
+    fs::create_dir_all(&holders).unwrap();
+    let cluster = fixture.backup_plan("s-2", true).cluster;
+    for (host, cluster) in [("ended", cluster.as_str()), ("theirs", "another")] {
+        let record = format!(
+            r#"{{"cluster":"{cluster}","namespace":"demo","pod":"{host}","uid":"u-{host}","host":"{host}"}}"#
+        );
+        fs::write(holders.join(format!("{host}.json")), record).unwrap();
+        fixture.api.pod(host, &format!("u-{host}"), "Failed");
+    }
+    fixture.good_backup("s-2", true);
+    assert!(!holders.join("ended.json").exists());
+    assert!(
+        holders.join("theirs.json").exists(),
+        "another cluster's records are not ours to judge"
+    );
 }
 
 #[test]
@@ -79,6 +116,7 @@ fn a_restic_that_is_killed_leaves_a_lock_that_goes_with_its_pod() {
         "without its record nobody could ever prove that the lock is nobody's: {}",
         ended.log
     );
+    fixture.api.pod(&host_name(), "pod-1", "Failed");
     fixture.good_backup("s-2", true);
     assert_eq!((fixture.locks(), fixture.records()), (0, 0));
 }

@@ -229,6 +229,40 @@ async fn a_storage_over_old_data_brings_its_objects_back() {
 }
 
 #[tokio::test]
+async fn a_repository_that_was_there_before_its_storage_gets_its_snapshots_back() {
+    let (cluster, bucket) = ready().await;
+    snapshot(&cluster, "web-1", &json!({})).await;
+    finish(&cluster, "web-1", "Succeeded", "1.000 MiB").await;
+    cluster
+        .until("Snapshot", "web-1", "succeeded", phase("Succeeded"))
+        .await;
+    cluster
+        .until("BackupStorage", "s3", "listed the Repository", |o| {
+            o["status"]["repositories"][0]["name"] == "web"
+        })
+        .await;
+    cluster.delete("BackupStorage", "s3").await;
+    cluster.until_gone("BackupStorage", "s3").await;
+
+    // As a BackupConfiguration makes it, when all manifests are applied at once.
+    let second = Cluster::start().await;
+    second.apply(secret()).await;
+    second.apply(repository(&json!({}))).await;
+    second
+        .until("Repository", "web", "waits", phase("NotReady"))
+        .await;
+    second.apply(storage(&bucket, &json!({}))).await;
+    second
+        .until("Snapshot", "web-1", "is back", phase("Succeeded"))
+        .await;
+    second
+        .until("Repository", "web", "counts it", |o| {
+            o["status"]["snapshotCount"] == 1 && o["status"]["phase"] == "Ready"
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_missing_namespace_is_told_and_its_arrival_is_noticed() {
     let (cluster, bucket) = (Cluster::start().await, Bucket::start().await);
     let document = repository(&json!({"metadata": {"namespace": "later"}}));

@@ -1,5 +1,6 @@
 //! The sandbox as its users meet it: through kube's client and through the real kubectl.
 
+mod attach;
 mod client;
 mod cluster;
 mod controllers_cluster;

@@ -160,7 +160,7 @@ impl Lab {
         }
     }
 
-    async fn phase(&self, name: &str, phase: &str) -> Value {
+    pub(super) async fn phase(&self, name: &str, phase: &str) -> Value {
         let phase = phase.to_owned();
         self.until(name, move |p| p["status"]["phase"] == phase.as_str())
             .await
@@ -173,7 +173,7 @@ impl Lab {
         .await
     }
 
-    async fn logs(&self, name: &str) -> String {
+    pub(super) async fn logs(&self, name: &str) -> String {
         self.api::<Pod>().logs(name, &LogParams::default()).await.unwrap()
     }
 

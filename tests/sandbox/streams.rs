@@ -10,7 +10,9 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, AttachParams, LogParams, PostParams};
-use kubestash::sandbox::kubelet::{ContainerRef, ExecRequest, Kubelet, KubeletError, LogOptions};
+use kubestash::sandbox::kubelet::{
+    AttachRequest, ContainerRef, ExecRequest, Kubelet, KubeletError, LogOptions,
+};
 use kubestash::sandbox::{Identity, Server};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,6 +62,10 @@ impl Kubelet for Node {
             Ok(futures::stream::iter(lines.into_iter().map(|l| Ok(Bytes::from(l)))).boxed())
         }
         .boxed()
+    }
+
+    fn attach(&self, _: ContainerRef, _: AttachRequest) -> BoxFuture<'_, Result<(), KubeletError>> {
+        async move { Err(KubeletError::BadState("nothing runs here".into())) }.boxed()
     }
 
     fn exec(&self, _: ContainerRef, mut request: ExecRequest) -> BoxFuture<'_, Result<i32, KubeletError>> {

@@ -23,6 +23,8 @@ use crate::operator::{Context, Error};
 pub(super) struct Found {
     /// The repositories in its list.
     pub(super) listed: Vec<StorageRepository>,
+    /// Whether the list was there, and not written just now.
+    pub(super) existed: bool,
     /// The Job that looked.
     pub(super) job: Option<Box<Job>>,
 }
@@ -77,6 +79,7 @@ pub(super) async fn run(
         other => other,
     };
     let found = found.map_err(metadata::backend_error)?;
+    let existed = found.is_some();
     let listed = match found {
         Some(bytes) => metadata::parse(&bytes)?.repositories,
         None => {
@@ -87,7 +90,11 @@ pub(super) async fn run(
             known
         }
     };
-    Ok(Some(Found { listed, job: None }))
+    Ok(Some(Found {
+        listed,
+        existed,
+        job: None,
+    }))
 }
 
 async fn by_job(
@@ -148,6 +155,7 @@ async fn by_job(
             };
             Ok(Some(Found {
                 listed,
+                existed: found.is_some(),
                 job: Some(job),
             }))
         }

@@ -7,7 +7,7 @@
 
 mod bootstrap;
 mod claim;
-mod cron_job;
+pub(crate) mod cron_job;
 mod daemon_set;
 mod deployment;
 mod endpoints;

@@ -163,6 +163,7 @@ fn subresources(resource: &Resource) -> Vec<Subresource> {
             ("policy", "v1", "Eviction".to_owned()),
             vec!["create"],
         ));
+        out.push(("attach", options("PodAttachOptions"), vec!["create", "get"]));
         out.push(("exec", options("PodExecOptions"), vec!["create", "get"]));
         out.push(("log", pod(), vec!["get"]));
         out.push((

@@ -133,7 +133,7 @@ async fn resource(exchange: Exchange) -> ApiResult<Response<Body>> {
         "" => main(exchange, resource).await,
         "status" if resource.status => main(exchange, resource).await,
         "scale" if resource.scale.is_some() => scale::serve(exchange, resource).await,
-        "log" | "exec" | "portforward" if resource.is("", "Pod") => streams::serve(exchange).await,
+        "log" | "exec" | "attach" | "portforward" if resource.is("", "Pod") => streams::serve(exchange).await,
         _ => subresources::serve(exchange, resource).await,
     }?;
     respond::warn(&mut response, deprecation.as_slice());

@@ -1,6 +1,7 @@
-//! What the node answers through the server: logs, exec, port-forward. The last two are WebSockets with numbered
-//! channels, as kubectl and kube's client speak them.
+//! What the node answers through the server: logs, exec, attach, port-forward. All but the first are WebSockets with
+//! numbered channels, as kubectl and kube's client speak them.
 
+mod attached;
 mod channels;
 mod spdy;
 mod tunnel;
@@ -21,7 +22,7 @@ use crate::sandbox::object;
 use crate::sandbox::status::{ApiError, ApiResult};
 use crate::sandbox::store::GroupResource;
 
-/// Answers logs, exec and port-forward of a pod.
+/// Answers logs, exec, attach and port-forward of a pod.
 pub(super) async fn serve(mut exchange: Exchange) -> ApiResult<Response<Body>> {
     let info = &exchange.info;
     let pod = exchange
@@ -45,9 +46,9 @@ pub(super) async fn serve(mut exchange: Exchange) -> ApiResult<Response<Body>> {
             let target = target(&exchange, &pod)?;
             log(&exchange, kubelet, target).await
         }
-        "exec" | "portforward" if matches!(info.verb, "get" | "create") => {
+        "exec" | "attach" | "portforward" if matches!(info.verb, "get" | "create") => {
             may_create(&exchange)?;
-            let target = if info.subresource == "exec" {
+            let target = if info.subresource != "portforward" {
                 target(&exchange, &pod)?
             } else {
                 ContainerRef {
@@ -185,7 +186,8 @@ async fn upgrade(
 ) -> ApiResult<Response<Body>> {
     let (_, request): (_, Request<Body>) = exchange.take_request();
     let (mut parts, _) = request.into_parts();
-    let exec = exchange.info.subresource == "exec";
+    let attach = exchange.info.subresource == "attach";
+    let exec = attach || exchange.info.subresource == "exec";
     let socket = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|_| {
         ApiError::bad_request("unable to upgrade: only WebSocket is spoken here, with v5.channel.k8s.io or v4.channel.k8s.io")
     })?;
@@ -213,7 +215,7 @@ async fn upgrade(
     let query = &exchange.info.query;
     let response = if exec {
         let command = query.all("command");
-        if command.is_empty() {
+        if command.is_empty() && !attach {
             return Err(ApiError::bad_request("you must specify at least 1 command"));
         }
         let wanted = channels::Exec {
@@ -222,6 +224,11 @@ async fn upgrade(
             stdin: query.flag("stdin"),
             stdout: query.flag("stdout"),
             stderr: query.flag("stderr") && !query.flag("tty"),
+        };
+        let kubelet = if attach {
+            Arc::new(attached::Attached(kubelet)) as Arc<dyn Kubelet>
+        } else {
+            kubelet
         };
         socket.on_upgrade(move |socket| channels::exec(socket, kubelet, target, wanted))
     } else if tunnel {

@@ -46,7 +46,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         "run" => namespaces(Path::new(&argument)),
         "pid1" => supervise::run(Path::new(&argument)),
         "enter" => enter::run(Path::new(&argument)),
-        "exec" => exec(&argument),
+        "exec" => exec(&argument, args.next().as_deref()),
         "exec-entered" => exec_entered(&argument),
         "probe" => probe(),
         "probe-ids" => mapped(args.next().as_deref(), || Ok(())),
@@ -147,10 +147,12 @@ fn user_namespace(map: &IdMap, control: &mut UnixStream) -> Result<(), SetupErro
     }
 }
 
-/// Step 3: becomes the command. Standard input is where failures are told; the command gets `/dev/null`.
-fn exec(fd: &str) -> u8 {
+/// Step 3: becomes the command. Standard input is where failures are told; the command gets the file `input`, or else
+/// `/dev/null`.
+fn exec(fd: &str, input: Option<&str>) -> u8 {
     let Ok(answer) = control_socket() else { return 128 };
-    let error = match open_null().and_then(|()| read_fd::<ContainerSpec>(fd)) {
+    let terminal = std::io::IsTerminal::is_terminal(&io::stdout());
+    let error = match take_input(input, terminal).and_then(|()| read_fd::<ContainerSpec>(fd)) {
         Ok(mut spec) => {
             if let Some(map) = &spec.user_namespace {
                 spec.process.fit(map);
@@ -186,8 +188,15 @@ fn exec_entered(fd: &str) -> u8 {
     u8::try_from(error.code).unwrap_or(128)
 }
 
-fn open_null() -> io::Result<()> {
-    Ok(dup2_stdin(File::open("/dev/null")?)?)
+/// Makes an inherited file standard input, or `/dev/null` where there is none.
+fn take_input(fd: Option<&str>, terminal: bool) -> io::Result<()> {
+    let Some(fd) = fd else {
+        return Ok(dup2_stdin(File::open("/dev/null")?)?);
+    };
+    let number: i32 = fd.parse().map_err(io::Error::other)?;
+    let path = format!("/proc/self/fd/{number}");
+    dup2_stdin(File::options().read(true).write(terminal).open(path)?)?;
+    Ok(close(number)?)
 }
 
 /// Reads and closes an inherited file, from its start.

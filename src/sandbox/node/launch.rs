@@ -102,6 +102,10 @@ pub(crate) async fn prepare(
         });
     }
     let mut process = identity(&pod, container, argv)?;
+    process.tty = container.tty == Some(true);
+    if process.tty && lookup("TERM").is_none() {
+        variables.push(("TERM".to_owned(), "xterm".to_owned()));
+    }
     let host_name = pod
         .spec
         .as_ref()
@@ -143,6 +147,8 @@ pub(crate) async fn prepare(
         files: etc_files(&pod, cell, &host_name, &services),
         fs_group: fs_group(cell, &pod, volumes),
         read_only_root: context.and_then(|c| c.read_only_root_filesystem) == Some(true),
+        stdin: container.stdin == Some(true),
+        input: None,
         process,
     };
     Ok(Prepared {

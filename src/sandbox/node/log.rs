@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::watch;
 
+use super::console::{Console, Stream};
+
 /// A file is rotated when it grows beyond this; one rotated file is kept.
 pub(crate) const ROTATE_AT: u64 = 10 * 1024 * 1024;
 
@@ -90,8 +92,13 @@ impl LogFile {
         Ok(())
     }
 
-    /// Copies one of a container's streams into the log until it closes.
-    pub(crate) async fn copy(&self, stream: &str, from: impl AsyncRead + Unpin) {
+    /// Copies one of a container's streams into the log until it closes, and tells it to those who are attached.
+    pub(crate) async fn copy(
+        &self,
+        stream: &str,
+        from: impl AsyncRead + Unpin,
+        attached: Option<(&Console, Stream)>,
+    ) {
         let mut reader = BufReader::with_capacity(LINE_LIMIT, from);
         let mut pending: Vec<u8> = Vec::new();
         loop {
@@ -100,6 +107,9 @@ impl LogFile {
                 _ => break,
             };
             let used = chunk.len();
+            if let Some((console, stream)) = attached {
+                console.deliver(stream, chunk).await;
+            }
             pending.extend_from_slice(chunk);
             reader.consume(used);
             self.write_lines(stream, &mut pending);
@@ -182,7 +192,7 @@ mod tests {
         let path = dir.path().join("logs/0.log");
         let log = LogFile::create(&path, ROTATE_AT).unwrap();
         let long = "x".repeat(LINE_LIMIT + 10);
-        log.copy("stdout", format!("one\n\n{long}\nlast").as_bytes())
+        log.copy("stdout", format!("one\n\n{long}\nlast").as_bytes(), None)
             .await;
         let text = fs::read(&path).unwrap();
         let lines: Vec<Line<'_>> = text
@@ -208,7 +218,7 @@ mod tests {
         let path = dir.path().join("0.log");
         let log = LogFile::create(&path, 1000).unwrap();
         let text: String = (0..100).map(|n| format!("line {n}\n")).collect();
-        log.copy("stderr", text.as_bytes()).await;
+        log.copy("stderr", text.as_bytes(), None).await;
         let both = fs::metadata(&path).unwrap().len() + fs::metadata(rotated(&path)).unwrap().len();
         assert!(both <= 2000, "{both} bytes");
         assert!(

@@ -234,7 +234,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
         let log = LogFile::create(&path, 120).unwrap();
-        log.copy("stdout", &b"a\nb\nc\nd\n"[..]).await;
+        log.copy("stdout", &b"a\nb\nc\nd\n"[..], None).await;
         assert!(rotated(&path).exists(), "the test wants a rotated log");
         let read = |options| text(stream(path.clone(), None, options));
         assert!(read(LogOptions::default()).await.ends_with("c\nd\n"));
@@ -287,7 +287,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
         let log = Arc::new(LogFile::create(&path, 4096).unwrap());
-        log.copy("stdout", &b"first\n"[..]).await;
+        log.copy("stdout", &b"first\n"[..], None).await;
         let options = LogOptions {
             follow: true,
             ..Default::default()
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(&followed.next().await.unwrap().unwrap()[..], b"first\n");
         let writer = tokio::spawn(async move {
             for n in 0..300 {
-                log.copy("stdout", format!("line {n}\n").as_bytes()).await;
+                log.copy("stdout", format!("line {n}\n").as_bytes(), None).await;
                 tokio::task::yield_now().await;
                 if n % 20 == 0 {
                     tokio::time::sleep(Duration::from_millis(2)).await;

@@ -7,6 +7,7 @@
 
 pub(crate) mod address;
 mod cell;
+mod console;
 mod container;
 mod env;
 mod events;
@@ -47,7 +48,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::kubelet::{ContainerRef, ExecRequest, Kubelet, KubeletError, LogOptions};
+use super::kubelet::{AttachRequest, ContainerRef, ExecRequest, Kubelet, KubeletError, LogOptions};
 use cell::{Doing, PodCell, StopCause};
 use events::Events;
 use process::Launcher;
@@ -314,6 +315,34 @@ impl Kubelet for Node {
             let pods: Vec<Arc<Pod>> = self.cells().values().map(|cell| cell.pod()).collect();
             let context = &self.context;
             statistics::summary(&context.client, &context.options.node_name, &pods).await
+        }
+        .boxed()
+    }
+
+    fn attach(
+        &self,
+        target: ContainerRef,
+        request: AttachRequest,
+    ) -> BoxFuture<'_, Result<(), KubeletError>> {
+        async move {
+            let cell = self.find(&target)?;
+            let container = cell.container(target.container.as_deref());
+            let name = container.as_ref().map(|c| c.name.clone()).unwrap_or_default();
+            let process = {
+                let state = cell.state();
+                let one = state.containers.get(&name);
+                one.and_then(|c| {
+                    c.process
+                        .as_ref()
+                        .filter(|_| matches!(c.doing, Doing::Running { .. }))
+                })
+                .cloned()
+            };
+            let process = process.ok_or_else(|| {
+                KubeletError::BadState(format!("container {name} of pod {} does not run", cell.name))
+            })?;
+            let once = container.is_some_and(|c| c.stdin_once == Some(true));
+            console::attach(&process.console, once, request).await
         }
         .boxed()
     }

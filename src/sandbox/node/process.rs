@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::console::{self, Console, Opened, Stream};
 use super::init::PROGRAM;
 use super::init::control::{Inbox, Order, Report};
 use super::init::spec::ContainerSpec;
@@ -64,6 +65,8 @@ pub struct Process {
     pub pid: i32,
     /// What is not as asked.
     pub warnings: Vec<String>,
+    /// Who listens to it, and how it is written to.
+    pub(crate) console: Arc<Console>,
     orders: mpsc::UnboundedSender<i32>,
     exit: watch::Receiver<Option<Exit>>,
 }
@@ -134,8 +137,15 @@ impl Launcher {
         spec_file: &Path,
         log: Arc<LogFile>,
     ) -> Result<Process, StartError> {
-        write_private(spec_file, spec).map_err(|e| StartError::new("cannot describe the container", &e))?;
-        let started = timeout(START_BOUND, self.launch(spec_file, log)).await;
+        let dir = spec_file.parent().unwrap_or(Path::new("/"));
+        let opened = console::open(dir, spec.stdin, spec.process.tty)
+            .map_err(|e| StartError::new("cannot open the container's streams", &e))?;
+        let spec = ContainerSpec {
+            input: opened.path.clone(),
+            ..spec.clone()
+        };
+        write_private(spec_file, &spec).map_err(|e| StartError::new("cannot describe the container", &e))?;
+        let started = timeout(START_BOUND, self.launch(spec_file, log, opened)).await;
         // The description holds the environment, and the container has read it.
         let _ = fs::remove_file(spec_file);
         started.unwrap_or_else(|_| {
@@ -144,7 +154,12 @@ impl Launcher {
         })
     }
 
-    async fn launch(&self, spec_file: &Path, log: Arc<LogFile>) -> Result<Process, StartError> {
+    async fn launch(
+        &self,
+        spec_file: &Path,
+        log: Arc<LogFile>,
+        mut opened: Opened,
+    ) -> Result<Process, StartError> {
         let failed = |e: io::Error| StartError::new("cannot start the container", &e);
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
@@ -156,7 +171,15 @@ impl Launcher {
         let mut child = command.spawn().map_err(failed)?;
         // The command holds the other end of the socket: without dropping it the end of the child stays unseen.
         drop(command);
-        let copying = copy_output(&mut child, &log);
+        let console = Arc::clone(&opened.console);
+        let mut copying = copy_output(&mut child, &log, &console);
+        if let Some(terminal) = opened.terminal.take() {
+            let (log, console) = (Arc::clone(&log), Arc::clone(&console));
+            let reading = tokio::fs::File::from_std(fs::File::from(terminal));
+            copying.push(tokio::spawn(async move {
+                log.copy("stdout", reading, Some((&console, Stream::Out))).await;
+            }));
+        }
         let (reading, writing) = UnixStream::from_std(ours).map_err(failed)?.into_split();
         let mut talk = Talk {
             child,
@@ -164,18 +187,23 @@ impl Launcher {
             writing,
             inbox: Inbox::default(),
         };
-        match talk.until_started(&self.ids).await {
+        let started = talk.until_started(&self.ids).await;
+        drop(opened.other_end.take());
+        match started {
             Ok((pid, warnings)) => {
                 let (orders, received) = mpsc::unbounded_channel();
                 let (ended, exit) = watch::channel(None);
+                let listeners = Arc::clone(&console);
                 tokio::spawn(async move {
                     let how = talk.until_ended(received).await;
                     finish(copying, &log).await;
+                    listeners.end();
                     let _ = ended.send(Some(how));
                 });
                 Ok(Process {
                     pid,
                     warnings,
+                    console,
                     orders,
                     exit,
                 })
@@ -199,15 +227,19 @@ async fn finish(copying: Vec<JoinHandle<()>>, log: &LogFile) {
     log.end();
 }
 
-fn copy_output(child: &mut Child, log: &Arc<LogFile>) -> Vec<JoinHandle<()>> {
+fn copy_output(child: &mut Child, log: &Arc<LogFile>, console: &Arc<Console>) -> Vec<JoinHandle<()>> {
     let mut copying = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        let log = Arc::clone(log);
-        copying.push(tokio::spawn(async move { log.copy("stdout", stdout).await }));
+        let (log, console) = (Arc::clone(log), Arc::clone(console));
+        copying.push(tokio::spawn(async move {
+            log.copy("stdout", stdout, Some((&console, Stream::Out))).await;
+        }));
     }
     if let Some(stderr) = child.stderr.take() {
-        let log = Arc::clone(log);
-        copying.push(tokio::spawn(async move { log.copy("stderr", stderr).await }));
+        let (log, console) = (Arc::clone(log), Arc::clone(console));
+        copying.push(tokio::spawn(async move {
+            log.copy("stderr", stderr, Some((&console, Stream::Err))).await;
+        }));
     }
     copying
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::names::{self, Names};
 use super::{immutable, pods};
+use crate::sandbox::controllers::cron_job::schedule;
 use crate::sandbox::kinds::{Resource, Source, definition};
 use crate::sandbox::object;
 use crate::sandbox::schema::{cel, validate};
@@ -167,15 +168,8 @@ fn cron_job(spec: &Value, causes: &mut Vec<Cause>) {
             &json!(schedule),
             "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
         ));
-    } else if !schedule.starts_with('@') && croner::parser::CronParser::new().parse(schedule).is_err() {
-        causes.push(Cause::invalid(
-            "spec.schedule",
-            &json!(schedule),
-            format!(
-                "expected exactly 5 fields, found {}: [{schedule}]",
-                schedule.split_whitespace().count()
-            ),
-        ));
+    } else if let Some(problem) = schedule::problem(schedule) {
+        causes.push(Cause::invalid("spec.schedule", &json!(schedule), problem));
     }
     if let Some(zone) = spec["timeZone"].as_str()
         && jiff::tz::TimeZone::get(zone).is_err()

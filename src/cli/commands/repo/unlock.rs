@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
@@ -13,11 +14,13 @@ use crate::output::format::Format;
 use crate::output::human;
 use crate::output::table::Table;
 use crate::reader::op::{LockLine, Op};
+use crate::restic::locks::silent_at;
 
 /// Show the locks of Repositories, and remove those whose pod is gone
 ///
-/// A lock goes only when the cluster says that the very pod that took it has ended. All others stay, with the reason:
-/// removing the lock of somebody who still works can destroy data.
+/// A lock goes only when the cluster says that the very pod that took it has ended, or when that pod is gone and the lock
+/// has not been refreshed for half an hour. All others stay, with the reason: removing the lock of somebody who still
+/// works can destroy data.
 ///
 /// Examples:
 ///   kubectl kubestash repo unlock s3-repo --dry-run
@@ -90,8 +93,31 @@ struct PodMeta {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[serde(rename_all = "camelCase")]
 struct PodStatus {
     phase: String,
+    init_container_statuses: Vec<ContainerView>,
+    container_statuses: Vec<ContainerView>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ContainerView {
+    state: Value,
+}
+
+impl PodStatus {
+    /// Whether the pod is over and its node said so of its containers; one whose node was lost is declared failed while
+    /// they still count as running.
+    fn ended(&self) -> bool {
+        matches!(self.phase.as_str(), "Succeeded" | "Failed")
+            && !self.container_statuses.is_empty()
+            && self
+                .init_container_statuses
+                .iter()
+                .chain(&self.container_statuses)
+                .all(|container| container.state["running"].is_null())
+    }
 }
 
 /// Shows and removes.
@@ -124,7 +150,7 @@ async fn unlock(args: &UnlockArgs, name: &str, prefix: &str, context: &Context) 
                 ),
                 _ => None,
             };
-            let (gone, reason) = judge(&lock, pod);
+            let (gone, reason) = judge(&lock, pod, context.now);
             let state = match (gone, args.dry_run) {
                 (true, true) => "stale",
                 (true, false) => {
@@ -195,7 +221,7 @@ fn table(context: &Context, prefix: &str, locks: &[LockView]) -> Result<(), CliE
 }
 
 /// Whether the holder is proven gone, and why (not).
-fn judge(lock: &LockLine, pod: Option<Result<Option<PodView>, Error>>) -> (bool, String) {
+fn judge(lock: &LockLine, pod: Option<Result<Option<PodView>, Error>>, now: Timestamp) -> (bool, String) {
     let Some(holder) = &lock.holder else {
         return (
             false,
@@ -206,14 +232,29 @@ fn judge(lock: &LockLine, pod: Option<Result<Option<PodView>, Error>>) -> (bool,
     match pod {
         None => (false, "it belongs to another cluster".to_owned()),
         Some(Err(error)) => (false, format!("whether {name} is gone is not known: {error}")),
-        Some(Ok(None)) => (true, format!("{name} is gone")),
-        Some(Ok(Some(pod))) if pod.metadata.uid != holder.uid => {
-            (true, format!("{name} is gone (another has its name now)"))
-        }
-        Some(Ok(Some(pod))) if matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") => {
+        Some(Ok(Some(pod))) if pod.metadata.uid == holder.uid && pod.status.ended() => {
             (true, format!("{name} has ended"))
         }
-        Some(Ok(Some(_))) => (false, format!("{name} is running")),
+        Some(Ok(Some(pod)))
+            if pod.metadata.uid == holder.uid
+                && !matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") =>
+        {
+            (false, format!("{name} is running"))
+        }
+        // Removed by force, or with its node: its restic may work where the API does not see it.
+        Some(Ok(_)) => match silent_at(lock.time) {
+            Some(at) if at <= now => (
+                true,
+                format!("{name} is gone, and the lock was not refreshed since"),
+            ),
+            Some(at) => (
+                false,
+                format!(
+                    "{name} was removed and nobody saw it end, so its restic may still write; the lock can go at {at:.0} if it is not refreshed before"
+                ),
+            ),
+            None => (false, format!("{name} was removed and nobody saw it end")),
+        },
     }
 }
 
@@ -242,25 +283,54 @@ mod tests {
     }
 
     fn pod(uid: &str, phase: &str) -> Option<Result<Option<PodView>, Error>> {
+        let state = if phase == "Running" || phase == "Lost" {
+            "running"
+        } else {
+            "terminated"
+        };
+        let phase = if phase == "Lost" { "Failed" } else { phase };
         Some(Ok(Some(PodView {
             metadata: PodMeta { uid: uid.into() },
-            status: PodStatus { phase: phase.into() },
+            status: PodStatus {
+                phase: phase.into(),
+                container_statuses: vec![ContainerView {
+                    state: serde_json::json!({state: {}}),
+                }],
+                ..PodStatus::default()
+            },
         })))
+    }
+
+    fn refreshed(minutes_ago: i64) -> LockLine {
+        LockLine {
+            time: Some(now() - jiff::SignedDuration::from_mins(minutes_ago)),
+            ..lock(true)
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-21T08:00:00Z".parse().unwrap()
     }
 
     #[test]
     fn only_locks_of_pods_that_are_proven_gone_go() {
         for (lock, pod, gone) in [
-            (lock(true), Some(Ok(None)), true),
-            (lock(true), pod("u2", "Running"), true),
-            (lock(true), pod("u1", "Failed"), true),
+            (refreshed(31), Some(Ok(None)), true),
+            (refreshed(31), pod("u2", "Running"), true),
+            (refreshed(31), pod("u1", "Lost"), true),
+            // A restic that is cut off from the API alone goes on refreshing its lock.
+            (refreshed(5), Some(Ok(None)), false),
+            (refreshed(5), pod("u2", "Running"), false),
+            (refreshed(5), pod("u1", "Lost"), false),
+            (lock(true), Some(Ok(None)), false),
+            (refreshed(0), pod("u1", "Failed"), true),
             (lock(true), pod("u1", "Running"), false),
             (lock(true), pod("u1", "Pending"), false),
             (lock(true), Some(Err(Error::Gone)), false),
             (lock(true), None, false),
             (lock(false), None, false),
         ] {
-            let (judged, reason) = judge(&lock, pod);
+            let (judged, reason) = judge(&lock, pod, now());
             assert_eq!(judged, gone, "{reason}");
         }
     }

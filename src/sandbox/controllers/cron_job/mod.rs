@@ -1,6 +1,6 @@
 //! CronJobs: make a Job at each scheduled time, know which of them run, keep some of the finished ones.
 
-mod schedule;
+pub(crate) mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;

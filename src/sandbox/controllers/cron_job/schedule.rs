@@ -20,6 +20,11 @@ pub(super) enum Schedule {
     Every(Duration),
 }
 
+/// What is wrong with the text of a schedule, in words; `None` when it can be followed.
+pub(crate) fn problem(text: &str) -> Option<String> {
+    parse(text, None).err()
+}
+
 /// Reads a schedule. The error is a sentence that names what is wrong.
 pub(super) fn parse(text: &str, zone: Option<&str>) -> Result<Schedule, String> {
     let zone = match zone {

@@ -24,7 +24,11 @@ pub struct ContainerSpec {
     pub fs_group: Option<FsGroup>,
     /// Mount `/` read-only at the end (`readOnlyRootFilesystem`).
     pub read_only_root: bool,
-    /// The process itself.
+    /// Whether the command reads what others write to it.
+    pub stdin: bool,
+    /// What is opened as the command's standard input, a named pipe or a terminal; nothing is read where there is none.
+    pub input: Option<PathBuf>,
+    /// The process itself; with a terminal that is all its streams.
     pub process: ProcessSpec,
 }
 

@@ -57,6 +57,8 @@ fn start(spec_file: &Path, control: &mut UnixStream) -> Result<(Pid, SignalFd), 
         .explain(|| "cannot receive signals".to_owned())?;
     let mut warnings = Vec::new();
     fit_identity(&mut spec, &mut warnings);
+    // Afterwards the host's paths are gone.
+    let input = input(&spec).explain(|| "cannot open the standard input".to_owned())?;
     root::build(&spec, &mut |w| warnings.push(w))?;
     for warning in warnings {
         let _ = send(control, &Report::Warning(warning));
@@ -68,7 +70,16 @@ fn start(spec_file: &Path, control: &mut UnixStream) -> Result<(Pid, SignalFd), 
     );
     let _ = fchown(std::io::stdout(), owner.0, owner.1);
     let _ = fchown(std::io::stderr(), owner.0, owner.1);
-    Ok((spawn(&file)?, signals))
+    if let Some(input) = &input {
+        let _ = fchown(input, owner.0, owner.1);
+    }
+    Ok((spawn(&file, input, spec.process.tty)?, signals))
+}
+
+/// The command's end of its standard input.
+fn input(spec: &ContainerSpec) -> std::io::Result<Option<File>> {
+    let open = |path| File::options().read(true).write(spec.process.tty).open(path);
+    spec.input.as_ref().map(open).transpose()
 }
 
 /// Ids that do not exist in the user namespace become 0, with a warning.
@@ -89,18 +100,29 @@ fn fit_identity(spec: &mut ContainerSpec, warnings: &mut Vec<String>) {
 }
 
 /// Starts the command's last step and waits until it executes the program or says why not.
-fn spawn(spec_file: &File) -> Result<Pid, SetupError> {
+fn spawn(spec_file: &File, input: Option<File>, terminal: bool) -> Result<Pid, SetupError> {
     let failed = || "cannot start the command".to_owned();
     let (mut answer, theirs) = UnixStream::pair().explain(failed)?;
     fcntl(spec_file, FcntlArg::F_SETFD(FdFlag::empty())).explain(failed)?;
-    let child = Command::new(SELF)
+    let mut command = Command::new(SELF);
+    command
         .arg0(PROGRAM)
         .arg("exec")
         .arg(spec_file.as_raw_fd().to_string())
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .env_clear()
-        .spawn()
-        .explain(failed)?;
+        .env_clear();
+    if let Some(input) = &input {
+        fcntl(input, FcntlArg::F_SETFD(FdFlag::empty())).explain(failed)?;
+        command.arg(input.as_raw_fd().to_string());
+        if terminal {
+            let stream = || input.try_clone().map(Stdio::from);
+            command.stdout(stream().explain(failed)?);
+            command.stderr(stream().explain(failed)?);
+        }
+    }
+    let child = command.spawn().explain(failed)?;
+    // Nobody but the command may hold its streams, or their end would stay unseen.
+    drop((command, input));
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(-1));
     let mut text = String::new();
     answer.read_to_string(&mut text).explain(failed)?;
