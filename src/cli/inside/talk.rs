@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use blake3::Hasher;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 
 use super::{CliError, Sink, pod};
@@ -16,6 +16,8 @@ use crate::reader::{Source, Trouble};
 
 /// Room between a local restic and us.
 const PIPE: usize = 1 << 20;
+/// How much of it is looked at at a time.
+const PIECE: usize = 256 << 10;
 
 /// Why there is no whole answer.
 pub(super) enum Fault {
@@ -34,7 +36,7 @@ pub(super) enum Fault {
 
 /// A question that has been put.
 pub(super) struct Talk {
-    stdout: Box<dyn AsyncRead + Send + Unpin>,
+    stdout: Box<dyn AsyncBufRead + Send + Unpin>,
     controls: mpsc::UnboundedReceiver<Control>,
     execution: Option<Execution>,
     bytes: u64,
@@ -53,13 +55,13 @@ impl Talk {
         let mut execution = cluster
             .exec(&place.namespace, &place.pod, CONTAINER, &command, &input)
             .await?;
-        let empty: Box<dyn AsyncRead + Send + Unpin> = Box::new(tokio::io::empty());
+        let empty: Box<dyn AsyncBufRead + Send + Unpin> = Box::new(tokio::io::empty());
         let stdout = std::mem::replace(&mut execution.stdout, empty);
-        let empty: Box<dyn AsyncRead + Send + Unpin> = Box::new(tokio::io::empty());
+        let empty: Box<dyn AsyncBufRead + Send + Unpin> = Box::new(tokio::io::empty());
         let stderr = std::mem::replace(&mut execution.stderr, empty);
         let (said, controls) = mpsc::unbounded_channel();
         tokio::spawn(async move {
-            let mut lines = BufReader::new(stderr).lines();
+            let mut lines = stderr.lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 // What is no message is a log line.
                 if let Ok(control) = serde_json::from_str(&line)
@@ -88,7 +90,7 @@ impl Talk {
             }));
         });
         Talk {
-            stdout: Box::new(near),
+            stdout: Box::new(BufReader::with_capacity(PIECE, near)),
             controls,
             execution: None,
             bytes: 0,
@@ -106,17 +108,17 @@ impl Talk {
             self.beginning(sink).await?;
         }
         let mut hashes = Hashes::new();
-        let mut buffer = vec![0; 256 << 10];
         let (mut open, mut listening, mut last) = (true, true, None);
         while open || listening {
             tokio::select! {
-                read = self.stdout.read(&mut buffer), if open => {
-                    let count = read.unwrap_or(0);
+                read = self.stdout.fill_buf(), if open => {
+                    let data = read.unwrap_or_default();
+                    let count = data.len();
                     open = count > 0;
-                    let data = buffer.get(..count).unwrap_or_default();
                     hashes.take(data);
                     self.bytes = hashes.bytes;
                     sink.data(data).map_err(Fault::Sink)?;
+                    self.stdout.consume(count);
                 }
                 control = self.controls.recv(), if listening => match control {
                     Some(Control::Checkpoint { bytes, hash }) => {

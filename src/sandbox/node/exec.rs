@@ -23,7 +23,7 @@ const DRAIN_BOUND: Duration = Duration::from_secs(5);
 
 /// Room in the pipes of a command, where the system grants it: fewer turns for whoever carries much.
 const PIPE: i32 = 1 << 20;
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 256 << 10;
 
 /// So much of a probe's or hook's output is kept for messages.
 const KEPT_OUTPUT: usize = 1024;

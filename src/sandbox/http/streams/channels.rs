@@ -1,6 +1,9 @@
 //! The channels of a WebSocket: the first byte of a message says which stream it belongs to.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use bytes::Bytes;
@@ -9,6 +12,7 @@ use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
+use tokio_util::sync::{PollSendError, PollSender};
 
 use crate::sandbox::kubelet::{ContainerRef, ExecRequest, Kubelet};
 
@@ -54,13 +58,8 @@ pub(super) async fn exec(socket: WebSocket, kubelet: Arc<dyn Kubelet>, target: C
     let (sink, stream) = socket.split();
     let (queue, waiting) = mpsc::channel(QUEUE);
     let sending = tokio::spawn(send_all(sink, waiting));
-    let mut pumps = tokio::task::JoinSet::new();
-    let mut outlet = |on: bool, channel: u8| -> Option<Box<dyn AsyncWrite + Send + Unpin>> {
-        on.then(|| {
-            let (near, far) = tokio::io::duplex(PIPE);
-            pumps.spawn(pump(near, channel, queue.clone()));
-            Box::new(far) as Box<dyn AsyncWrite + Send + Unpin>
-        })
+    let outlet = |on: bool, channel: u8| -> Option<Box<dyn AsyncWrite + Send + Unpin>> {
+        on.then(|| Box::new(Outlet::new(channel, queue.clone())) as Box<dyn AsyncWrite + Send + Unpin>)
     };
     let stdout = outlet(wanted.stdout, STDOUT);
     let stderr = outlet(wanted.stderr, STDERR);
@@ -84,8 +83,7 @@ pub(super) async fn exec(socket: WebSocket, kubelet: Arc<dyn Kubelet>, target: C
     let running = kubelet.exec(target, request);
     tokio::select! {
         result = running => {
-            // All the command wrote comes before its status.
-            while pumps.join_next().await.is_some() {}
+            // All the command wrote is in the queue before its status.
             let status = match result {
                 Ok(code) => exit_status(code),
                 Err(error) => failure(&error.to_string()),
@@ -130,6 +128,46 @@ pub(super) async fn send_all(mut sink: SplitSink<WebSocket, Message>, mut waitin
         }
     }
     let _ = sink.close().await;
+}
+
+/// What is written to it goes to the socket as messages of one channel.
+struct Outlet {
+    channel: u8,
+    queue: PollSender<Message>,
+}
+
+impl Outlet {
+    fn new(channel: u8, queue: mpsc::Sender<Message>) -> Self {
+        Self {
+            channel,
+            queue: PollSender::new(queue),
+        }
+    }
+}
+
+fn hung_up<T>(_: PollSendError<T>) -> io::Error {
+    io::ErrorKind::BrokenPipe.into()
+}
+
+impl AsyncWrite for Outlet {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        if data.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(self.queue.poll_reserve(cx)).map_err(hung_up)?;
+        let message = framed(self.channel, data);
+        self.queue.send_item(message).map_err(hung_up)?;
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.queue.close();
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Carries what one side writes to the socket until it ends.
