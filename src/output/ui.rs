@@ -182,12 +182,12 @@ impl Ui {
 
     /// Warns; not silenced by `--quiet`.
     pub fn warn(&self, text: &str) {
-        self.block("warning:", |style, label| style.warn(label), text);
+        self.block("warning:", Style::warn, text);
     }
 
     /// Reports an error: the sentence, its causes, and what to do, each hint ready to be pasted.
     pub fn error(&self, message: &str, causes: &[String], hints: &[String]) {
-        self.block("error:", |style, label| style.bad(label), message);
+        self.block("error:", Style::bad, message);
         for cause in causes {
             self.block("  cause:", |_, label| label.to_owned(), cause);
         }
@@ -196,7 +196,7 @@ impl Ui {
                 Some(command) => hint.replace("<command>", command),
                 None => hint.clone(),
             };
-            self.block("hint:", |style, label| style.code(label), &hint);
+            self.block("hint:", Style::code, &hint);
         }
     }
 

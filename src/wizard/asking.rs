@@ -1,6 +1,8 @@
 //! What all wizards have in common, for whoever runs one: a state with answers, the steps that complete them, and the
 //! manifests that follow from them.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +32,9 @@ pub trait Asking: Clone + 'static {
 
     /// What the cluster has.
     fn found(&self) -> &Found;
+
+    /// Takes what the cluster has now, after something was made in it.
+    fn look_again(&mut self, found: Arc<Found>);
 
     /// The objects of the answers; `None` while essential ones are missing.
     fn manifests(&self) -> Option<Vec<Value>>;

@@ -119,6 +119,7 @@ pub struct State {
     pub password: Values,
     params_to_ask: Option<Vec<String>>,
     own: OwnRules,
+    naming_storage: bool,
     new_policy: bool,
     own_schedule: bool,
     sessions_done: bool,
@@ -134,6 +135,7 @@ impl State {
             password: Values::default(),
             params_to_ask: None,
             own: OwnRules::default(),
+            naming_storage: false,
             new_policy: false,
             own_schedule: false,
             sessions_done: false,
@@ -186,6 +188,10 @@ impl Asking for State {
 
     fn found(&self) -> &Found {
         &self.found
+    }
+
+    fn look_again(&mut self, found: Arc<Found>) {
+        self.found = found;
     }
 
     fn manifests(&self) -> Option<Vec<Value>> {

@@ -72,6 +72,8 @@ pub enum Halt {
     Quit,
     /// Nobody is there to answer; the flag has been noted.
     Missing,
+    /// The person wants to make a BackupStorage first; then the question is asked again.
+    MakeStorage,
     /// What was given cannot be right, or the terminal failed: a sentence, and what to do about it where that is known.
     Failed(String, Option<String>),
 }

@@ -138,6 +138,10 @@ impl Asking for State {
         &self.found
     }
 
+    fn look_again(&mut self, found: Arc<Found>) {
+        self.found = found;
+    }
+
     fn manifests(&self) -> Option<Vec<Value>> {
         Some(manifests(&self.answers, &self.found.namespace))
     }

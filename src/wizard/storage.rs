@@ -208,6 +208,10 @@ impl Asking for State {
         &self.found
     }
 
+    fn look_again(&mut self, found: Arc<Found>) {
+        self.found = found;
+    }
+
     fn manifests(&self) -> Option<Vec<Value>> {
         manifests(self)
     }

@@ -240,10 +240,16 @@ impl Terminal {
         }
     }
 
-    /// Takes the last answer off the screen and says why it cannot be; its question is asked again.
-    pub fn refuse(&mut self, message: &str, causes: &[String], hints: &[String]) {
+    /// Takes the last answer off the screen; its question is asked again.
+    pub fn undo(&mut self) {
         let before = self.answered.borrow_mut().pop().unwrap_or(0);
+        // The terminal may be gone; the next question finds out.
         let _ = self.term.clear_last_lines(before);
+    }
+
+    /// The same, and says why the answer cannot be.
+    pub fn refuse(&mut self, message: &str, causes: &[String], hints: &[String]) {
+        self.undo();
         let style = self.style;
         let mut block = |label: String, text: &str, indent: usize| {
             let lines = wrap(text, self.width().saturating_sub(indent + 1));

@@ -61,6 +61,11 @@ impl<S: Clone> Walk<S> {
         Ok(())
     }
 
+    /// Changes the states that going back would bring back.
+    pub fn each(&mut self, change: impl Fn(&mut S)) {
+        self.history.iter_mut().for_each(|(_, state)| change(state));
+    }
+
     /// Goes back to the last question; false when there is none.
     pub fn back(&mut self, state: &mut S) -> bool {
         match self.history.pop() {

@@ -29,7 +29,7 @@ use crate::output::format::Format;
 use crate::output::human;
 use crate::wizard::answers;
 use crate::wizard::asking::{Asking, any};
-use crate::wizard::found::fetch;
+use crate::wizard::found::{Found, fetch};
 use crate::wizard::prompter::{Choice, Halt, Nobody, Question, choose};
 use crate::wizard::terminal::Terminal;
 use crate::wizard::walk::Walk;
@@ -188,6 +188,18 @@ async fn run_wizard<W: Wizard>(
     common: &Common,
     context: &Context,
 ) -> Result<Exit, CliError> {
+    let ended = run_at(wizard, flags, common, context, None).await?;
+    ended.ok_or_else(left)
+}
+
+/// The same, in a namespace that is settled already. `None`: the person went back before the first question.
+async fn run_at<W: Wizard>(
+    wizard: &W,
+    flags: &Answers<W>,
+    common: &Common,
+    context: &Context,
+    settled: Option<&str>,
+) -> Result<Option<Exit>, CliError> {
     let order = Order {
         wizard,
         answers: common.answers(flags)?,
@@ -196,8 +208,9 @@ async fn run_wizard<W: Wizard>(
     let own = context.namespace().await?;
     let cluster = context.cluster().await?;
     // Whoever gave no answer at all has not thought of the namespace either.
-    let ask = somebody_there() && context.flags.namespace.is_none() && !any(&order.answers);
-    let mut first = true;
+    let ask =
+        settled.is_none() && somebody_there() && context.flags.namespace.is_none() && !any(&order.answers);
+    let mut first = settled.is_none();
     loop {
         let namespace = if ask {
             ask_namespace(context, cluster, own, first).await?
@@ -205,22 +218,25 @@ async fn run_wizard<W: Wizard>(
             None
         };
         first = first && namespace.is_none();
-        let chosen = namespace.as_deref().unwrap_or(own);
-        let found = or_interrupted(fetch(
-            cluster,
-            chosen,
-            context.now,
-            W::State::OURS,
-            W::State::BUILTIN,
-        ))
-        .await?;
-        let state = wizard.begin(order.answers.clone(), Arc::new(found));
-        match fill(common, context, state, first)? {
-            Some(filled) => return finish(&order, context, filled).await,
+        let chosen = namespace.as_deref().or(settled).unwrap_or(own);
+        let found = look::<W::State>(context, cluster, chosen).await?;
+        let state = wizard.begin(order.answers.clone(), found);
+        match Box::pin(fill(common, context, state, first)).await? {
+            Some(filled) => return finish(&order, context, filled).await.map(Some),
             None if namespace.is_some() => first = false,
-            None => return Err(left()),
+            None => return Ok(None),
         }
     }
+}
+
+/// What the cluster has for a wizard.
+async fn look<S: Asking>(
+    context: &Context,
+    cluster: &Cluster,
+    namespace: &str,
+) -> Result<Arc<Found>, CliError> {
+    let found = fetch(cluster, namespace, context.now, S::OURS, S::BUILTIN);
+    Ok(Arc::new(or_interrupted(found).await?))
 }
 
 /// Asks for the namespace, where there are several; `None` where there is nothing to choose.
@@ -269,7 +285,7 @@ async fn ask_namespace(
 
 /// Goes through the steps: with nobody first, so that a complete set of flags asks nothing; with a person where something
 /// is missing or was asked for. `None`: the person went back before the first question.
-fn fill<S: Asking>(
+async fn fill<S: Asking>(
     common: &Common,
     context: &Context,
     state: S,
@@ -304,20 +320,21 @@ fn fill<S: Asking>(
         walk: Walk::default(),
         person: Some(person),
     };
-    Ok(ask_rest(&mut filled)?.then_some(filled))
+    Ok(ask_rest(&mut filled, context).await?.then_some(filled))
 }
 
 /// Asks until everything is answered. What cannot be right is said, and the last question asked again. False: the person
 /// went back before the first question.
-fn ask_rest<S: Asking>(filled: &mut Filled<S>) -> Result<bool, CliError> {
-    let Some(person) = filled.person.as_mut() else {
-        return Ok(true);
-    };
+async fn ask_rest<S: Asking>(filled: &mut Filled<S>, context: &Context) -> Result<bool, CliError> {
     loop {
+        let Some(person) = filled.person.as_mut() else {
+            return Ok(true);
+        };
         match filled.walk.run(&mut filled.state, S::STEPS, person) {
             Ok(()) => return Ok(true),
             Err(Halt::Quit | Halt::Missing) => return Err(left()),
             Err(Halt::Back) => return Ok(false),
+            Err(Halt::MakeStorage) => make_storage(filled, context).await?,
             Err(Halt::Failed(message, hint)) => {
                 let error = refused(&message, hint);
                 if !filled.walk.back(&mut filled.state) {
@@ -327,6 +344,21 @@ fn ask_rest<S: Asking>(filled: &mut Filled<S>) -> Result<bool, CliError> {
             }
         }
     }
+}
+
+/// Makes a storage on the way, and looks again at what there is.
+async fn make_storage<S: Asking>(filled: &mut Filled<S>, context: &Context) -> Result<(), CliError> {
+    let namespace = filled.state.found().namespace.clone();
+    if storage::on_the_way(context, &namespace).await?.is_some() {
+        let found = look::<S>(context, context.cluster().await?, &namespace).await?;
+        filled.walk.each(|state| state.look_again(found.clone()));
+        filled.state.look_again(found);
+        // What stands above is the storage's: going back takes away only what comes from here on.
+        filled.person = Some(Terminal::new(context.ui.style()));
+    } else if let Some(person) = filled.person.as_mut() {
+        person.undo();
+    }
+    Ok(())
 }
 
 /// The person left; nothing was written.

@@ -54,7 +54,7 @@ const TARGETS: [&Kind; 4] = [
 ///   kubectl kubestash why bc/sample-backup
 ///   kubectl kubestash why backupsession sample-backup-daily-1700000000 -n demo
 ///   kubectl kubestash why sample-backup -o jsonpath='{.cause}'
-///   kubectl kubestash why deployment/sample
+///   kubectl kubestash why statefulset/app
 ///   kubectl kubestash why -f sample-backup.yaml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]

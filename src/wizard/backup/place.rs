@@ -9,7 +9,7 @@ use crate::decide::job::NOBODY;
 use crate::decide::usage_policy::{allows, default_for};
 use crate::wizard::credentials::{self, PASSWORD};
 use crate::wizard::found::Found;
-use crate::wizard::prompter::{Choice, Prompter, Question, Reply, choose, fail, fail_with};
+use crate::wizard::prompter::{Choice, Halt, Prompter, Question, Reply, choose, fail, fail_with};
 use crate::wizard::retention::{Rules, ask_rules, name_of};
 use crate::wizard::{names, preview};
 
@@ -91,20 +91,36 @@ pub(super) fn storage(state: &mut State, prompter: &mut dyn Prompter) -> Reply<(
     }
     question.must = guess.is_none();
     if choices.is_empty() {
-        let question = Question {
-            why: "There is no BackupStorage that this namespace may use. `kubectl kubestash create storage` makes one; name it here."
-                .to_owned(),
-            ..question
-        };
-        let text = prompter.text(&question, None, &|t| {
-            let (_, name) = names::reference(t, "");
-            names::check(name).map(|()| String::new())
-        })?;
-        state.answers.storage = Some(text);
-        return Ok(());
+        return no_storage(state, question, prompter);
     }
     let default = guess.map(|s| full(s, &found.namespace));
     state.answers.storage = Some(choose(prompter, &question, &choices, default.as_deref())?);
+    Ok(())
+}
+
+/// Where there is none that could be chosen: one is made now, or one that is yet to come is named.
+fn no_storage(state: &mut State, question: Question, prompter: &mut dyn Prompter) -> Reply<()> {
+    const MAKE: &str = "make one now";
+    let question = Question {
+        why: "There is no BackupStorage that this namespace may use.".to_owned(),
+        ..question
+    };
+    if !state.naming_storage {
+        let choices = [
+            Choice::new(MAKE, "asks where the backups shall be kept, and comes back here"),
+            Choice::new("name one", "that is made by somebody else"),
+        ];
+        if choose(prompter, &question, &choices, Some(MAKE))? == MAKE {
+            return Err(Halt::MakeStorage);
+        }
+        state.naming_storage = true;
+        return Ok(());
+    }
+    let text = prompter.text(&question, None, &|t| {
+        let (_, name) = names::reference(t, "");
+        names::check(name).map(|()| String::new())
+    })?;
+    state.answers.storage = Some(text);
     Ok(())
 }
 

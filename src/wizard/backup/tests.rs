@@ -318,3 +318,25 @@ fn rules_of_ones_own_make_a_policy_with_a_name() {
     let objects = manifests(&state).expect("complete");
     assert_eq!(objects[1]["spec"]["successfulSnapshots"], json!({"last": 3}));
 }
+
+#[test]
+fn without_a_storage_one_is_made_on_the_way() {
+    let answers = BackupAnswers {
+        name: Some("documents".into()),
+        paths: Some("/kubestash-data".into()),
+        ..given("pvc/documents")
+    };
+    let mut state = State::new(answers, found(|_| {}));
+    state.params_to_ask = Some(Vec::new());
+    let mut walk = Walk::default();
+    let mut script = Scripted::new([Line::text("make one now")]);
+    let halted = walk.run(&mut state, STEPS, &mut script);
+    assert_eq!(halted, Err(Halt::MakeStorage), "{}", script.shown);
+    let made = found(|f| f.add(&kinds::BACKUP_STORAGE, storage("demo", "s3", "Same")));
+    walk.each(|before| before.look_again(made.clone()));
+    state.look_again(made);
+    let mut script = Scripted::new([Line::Default]);
+    // The next question has no line in the script; by then the storage is chosen.
+    let _ = walk.run(&mut state, STEPS, &mut script);
+    assert_eq!(state.answers.storage.as_deref(), Some("s3"));
+}

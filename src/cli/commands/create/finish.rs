@@ -92,20 +92,24 @@ pub(super) async fn finish<W: Wizard>(
         match decision {
             Decision::Quit => return Err(left()),
             Decision::Saved => return Ok(Exit::Ok),
-            Decision::Back => go_back(&mut filled)?,
+            Decision::Back => go_back(context, &mut filled).await?,
             Decision::Apply(objects) => match proven(wizard, context, cluster, &mut filled).await? {
                 Proven::Write => return write(wizard, common, context, &filled, &objects, true).await,
-                Proven::Back => go_back(&mut filled)?,
+                Proven::Back => go_back(context, &mut filled).await?,
             },
         }
     }
 }
 
-fn go_back<S: Asking>(filled: &mut Filled<S>) -> Result<(), CliError> {
+async fn go_back<S: Asking>(context: &Context, filled: &mut Filled<S>) -> Result<(), CliError> {
     if !filled.walk.back(&mut filled.state) {
         return Err(left());
     }
-    if ask_rest(filled)? { Ok(()) } else { Err(left()) }
+    if ask_rest(filled, context).await? {
+        Ok(())
+    } else {
+        Err(left())
+    }
 }
 
 enum Proven {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::{Args, FromArgMatches};
+use futures::future::LocalBoxFuture;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::Value;
 
 use super::finish::{Wizard, Written, condition, ready};
 use super::prove::{Proof, prove};
-use super::{Common, run_wizard};
+use super::{Common, run_at, run_wizard};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cluster::{Cluster, Error, kinds};
@@ -57,11 +59,50 @@ pub struct StorageArgs {
 /// # Errors
 /// What is missing, what cannot be used, what the API server refuses.
 pub async fn run(args: &StorageArgs, context: &Context) -> Result<Exit, CliError> {
-    Box::pin(run_wizard(&Making { args }, &args.answers, &args.common, context)).await
+    Box::pin(run_wizard(
+        &Making {
+            args,
+            on_the_way: false,
+        },
+        &args.answers,
+        &args.common,
+        context,
+    ))
+    .await
+}
+
+/// Asks for a storage on the way to something else, in its namespace. `None`: the person went back.
+pub(super) fn on_the_way<'c>(
+    context: &'c Context,
+    namespace: &'c str,
+) -> LocalBoxFuture<'c, Result<Option<Exit>, CliError>> {
+    Box::pin(async move {
+        let empty = StorageArgs::augment_args(clap::Command::new("storage").no_binary_name(true));
+        let args = empty
+            .try_get_matches_from(std::iter::empty::<&str>())
+            .and_then(|matches| StorageArgs::from_arg_matches(&matches))
+            .map_err(|e| {
+                CliError::new(Exit::Error, "the storage cannot be asked for").cause(e.to_string())
+            })?;
+        let making = Making {
+            args: &args,
+            on_the_way: true,
+        };
+        Box::pin(run_at(
+            &making,
+            &args.answers,
+            &args.common,
+            context,
+            Some(namespace),
+        ))
+        .await
+    })
 }
 
 struct Making<'a> {
     args: &'a StorageArgs,
+    /// Something else goes on after it, so that nothing needs to be said of what comes next.
+    on_the_way: bool,
 }
 
 fn outside() -> Outside {
@@ -134,9 +175,11 @@ impl Wizard for Making<'_> {
             )
             .await?;
         }
-        context.ui.say(&format!(
-            "Next: `kubectl kubestash create backup --storage {name} -n {namespace}`"
-        ));
+        if !self.on_the_way {
+            context.ui.say(&format!(
+                "Next: `kubectl kubestash create backup --storage {name} -n {namespace}`"
+            ));
+        }
         Ok(Exit::Ok)
     }
 }
