@@ -204,6 +204,12 @@ pub fn build(wanted: &Wanted<'_>, image: &str, proxy: &[EnvVar]) -> Result<(Job,
     Ok((job, secret))
 }
 
+/// A reader that streams gigabytes in pieces of megabytes keeps their memory for the next piece (glibc's settings; bytes).
+const KEPT_MEMORY: [(&str, &str); 2] = [
+    ("MALLOC_MMAP_THRESHOLD_", "67108864"),
+    ("MALLOC_TRIM_THRESHOLD_", "268435456"),
+];
+
 fn task(wanted: &Wanted<'_>) -> TaskContainer {
     let (task, args) = match &wanted.plan {
         JobPlan::Retention(_) => (wanted.component, ["job", "retention"]),
@@ -225,6 +231,16 @@ fn task(wanted: &Wanted<'_>) -> TaskContainer {
         mount_path: TMP_PATH.to_owned(),
         ..VolumeMount::default()
     });
+    let mut env = vec![("TMPDIR", TMP_PATH)];
+    if matches!(wanted.plan, JobPlan::Reader(_)) {
+        env.extend(KEPT_MEMORY);
+    }
+    let env = env.into_iter().map(|(name, value)| EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        value_from: None,
+    });
+    let env = env.collect();
     TaskContainer {
         task: task.to_owned(),
         component: String::new(),
@@ -234,11 +250,7 @@ fn task(wanted: &Wanted<'_>) -> TaskContainer {
             ..FunctionSpec::default()
         },
         volumes: all,
-        env: vec![EnvVar {
-            name: "TMPDIR".to_owned(),
-            value: Some(TMP_PATH.to_owned()),
-            value_from: None,
-        }],
+        env,
         plan_key: plan::key(0),
     }
 }
