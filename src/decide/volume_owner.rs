@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
 
-    fn storage(provider: &str, context: serde_json::Value) -> BackupStorage {
+    fn storage(provider: &str, context: &serde_json::Value) -> BackupStorage {
         serde_json::from_value(
             json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
             "metadata": {"name": "s", "namespace": "demo"}, "spec": {"storage": {"provider": provider},
@@ -69,11 +69,11 @@ mod tests {
     fn local_storages_name_their_user_and_groups() {
         let group = storage(
             "local",
-            json!({"fsGroup": 65534, "supplementalGroups": [7, 65534]}),
+            &json!({"fsGroup": 65534, "supplementalGroups": [7, 65534]}),
         );
-        let user = storage("local", json!({"runAsUser": 1000, "runAsGroup": 8}));
-        let root = storage("local", json!({"runAsUser": 0}));
-        let far = storage("s3", json!({"runAsUser": 5, "fsGroup": 6}));
+        let user = storage("local", &json!({"runAsUser": 1000, "runAsGroup": 8}));
+        let root = storage("local", &json!({"runAsUser": 0}));
+        let far = storage("s3", &json!({"runAsUser": 5, "fsGroup": 6}));
         let owner = of([&group, &user, &far]);
         assert_eq!(
             (owner.user, owner.groups.as_slice()),

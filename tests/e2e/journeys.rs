@@ -416,11 +416,9 @@ spec:
     }
     assert!(scene.snapshots("near-repo").is_empty());
     stage.apply(&storage);
-    eventually(
-        "the Snapshot to come back",
-        std::time::Duration::from_secs(120),
-        || (scene.snapshots("near-repo").len() == 1).then_some(()),
-    );
+    eventually("the Snapshot to come back", Duration::from_secs(120), || {
+        (scene.snapshots("near-repo").len() == 1).then_some(())
+    });
     let storage = stage.wait(ns, "backupstorage", "local-storage", "synced", |s| {
         s["status"]["repositories"][0]["synced"] == true
     });

@@ -13,8 +13,8 @@ use super::node::Lab;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Attaches, writes `input`, closes it, and answers what was heard until the container's end.
-async fn talk(lab: &Lab, pod: &str, parameters: AttachParams, input: &str) -> String {
-    let mut attached = lab.api::<Pod>().attach(pod, &parameters).await.unwrap();
+async fn talk(lab: &Lab, pod: &str, parameters: &AttachParams, input: &str) -> String {
+    let mut attached = lab.api::<Pod>().attach(pod, parameters).await.unwrap();
     let mut stdin = attached.stdin().unwrap();
     stdin.write_all(input.as_bytes()).await.unwrap();
     stdin.shutdown().await.unwrap();
@@ -40,7 +40,7 @@ async fn what_is_attached_is_heard_and_ends_with_its_input() {
     .await;
     lab.running("talk").await;
     let parameters = AttachParams::default().stdin(true).stderr(false);
-    let heard = talk(&lab, "talk", parameters, "hello\nrest\n").await;
+    let heard = talk(&lab, "talk", &parameters, "hello\nrest\n").await;
     assert_eq!(heard, "early\ngot hello\nrest\n");
     let pod = lab.phase("talk", "Failed").await;
     assert_eq!(

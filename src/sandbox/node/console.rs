@@ -37,6 +37,14 @@ pub(crate) enum Stream {
 
 type Input = Box<dyn AsyncWrite + Send + Unpin>;
 
+/// What somebody who attaches hears.
+struct Ears {
+    /// What was written before.
+    early: Vec<(Stream, Bytes)>,
+    /// What is written from now on, stream by stream.
+    receivers: Vec<(Stream, mpsc::Receiver<Bytes>)>,
+}
+
 /// Who listens to a container, and how it is written to.
 pub(crate) struct Console {
     input: Mutex<Option<Input>>,
@@ -153,7 +161,7 @@ impl Console {
         self.input().take();
     }
 
-    fn listen(&self, streams: &[Stream]) -> (Vec<(Stream, Bytes)>, Vec<(Stream, mpsc::Receiver<Bytes>)>) {
+    fn listen(&self, streams: &[Stream]) -> Ears {
         let mut listeners = self.listeners();
         let early = listeners.early.take().unwrap_or_default();
         let mut receivers = Vec::new();
@@ -164,7 +172,7 @@ impl Console {
             }
             receivers.push((*stream, receiver));
         }
-        (early, receivers)
+        Ears { early, receivers }
     }
 }
 
@@ -193,7 +201,7 @@ pub(crate) async fn attach(
     let mut wanted = Vec::new();
     wanted.extend(request.stdout.is_some().then_some(Stream::Out));
     wanted.extend(request.stderr.is_some().then_some(Stream::Err));
-    let (early, receivers) = console.listen(&wanted);
+    let Ears { early, receivers } = console.listen(&wanted);
     let (mut out, mut err) = (request.stdout, request.stderr);
     for (stream, chunk) in early {
         let writer = match stream {
@@ -212,6 +220,7 @@ pub(crate) async fn attach(
         };
         pumps.extend(writer.map(|writer| pump(receiver, writer)));
     }
+    let only_speaks = pumps.is_empty();
     let feeding = async {
         if let Some(mut from) = request.stdin {
             let mut held = Held {
@@ -227,11 +236,13 @@ pub(crate) async fn attach(
                 }
             }
         }
-        // The output goes on without input.
-        std::future::pending::<()>().await;
+        if !only_speaks {
+            // The output goes on without input.
+            std::future::pending::<()>().await;
+        }
     };
     tokio::select! {
-        _ = futures::future::join_all(pumps) => {}
+        _ = futures::future::join_all(pumps), if !only_speaks => {}
         () = feeding => {}
     }
     Ok(())
