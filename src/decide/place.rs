@@ -30,6 +30,23 @@ pub fn mount_refusal(backend: &Backend) -> Option<String> {
     ))
 }
 
+/// What is wrong with a directory or prefix of a storage, in words; `None` when restic and the documents beside its data
+/// find the same place. restic reads addresses as URLs: what means something there would lead it elsewhere.
+#[must_use]
+pub fn directory_refusal(directory: &str) -> Option<String> {
+    let odd = |c: &char| "%?#\\".contains(*c) || c.is_control();
+    if let Some(odd) = directory.chars().find(odd) {
+        return Some(format!(
+            "\"{}\" holds {odd:?}, which means something else in an address; use letters, digits, '-', '_' and '.'",
+            directory.escape_debug()
+        ));
+    }
+    directory
+        .split('/')
+        .any(|part| part == "..")
+        .then(|| format!("\"{directory}\" leads out of the storage; leave \"..\" away"))
+}
+
 impl Place {
     /// The place of a backend; `None` for volumes and incomplete backends.
     #[must_use]
@@ -112,6 +129,16 @@ mod tests {
     fn s3(endpoint: &str, prefix: &str) -> Place {
         let backend = serde_json::json!({"provider": "s3", "s3": {"endpoint": endpoint, "bucket": "b", "prefix": prefix}});
         Place::of(&serde_json::from_value(backend).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn directories_mean_the_same_to_everybody() {
+        for odd in ["a%20b", "a?b", "a#b", "a\\b", "a\nb", "../x", "a/../b"] {
+            assert!(directory_refusal(odd).is_some(), "{odd:?}");
+        }
+        for fine in ["/demo/web", "my app/é+x", "a..b", "", "with_under-score.v1"] {
+            assert_eq!(directory_refusal(fine), None, "{fine:?}");
+        }
     }
 
     #[test]

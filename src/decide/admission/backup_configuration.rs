@@ -12,6 +12,7 @@ use super::facts::find;
 use super::{Facts, Review, text};
 use crate::api::core::{BackendReference, BackupConfiguration, RepositoryInfo, Session};
 use crate::api::shared::{HookInfo, ObjectReference};
+use crate::decide::place::directory_refusal;
 use crate::decide::schedule::Schedule;
 use crate::decide::usage_policy::{self, default_for};
 
@@ -81,6 +82,7 @@ pub(super) fn check(review: &mut Review<'_, BackupConfiguration>) {
         existing::check_existing(review, &path, session);
     }
     existing::one_directory_one_repository(review);
+    directories_of_one_meaning(review);
 }
 
 /// The backends of a configuration or of a blueprint's template. `complete`: defaults have been filled in, so that what
@@ -279,6 +281,26 @@ pub(super) fn check_session<K>(
     if let Some(hooks) = &session.hooks {
         check_hooks(review, &format!("{path}.hooks.preBackup"), &hooks.pre_backup);
         check_hooks(review, &format!("{path}.hooks.postBackup"), &hooks.post_backup);
+    }
+}
+
+/// Directories that restic would read otherwise. What was admitted once can be changed and deleted.
+fn directories_of_one_meaning(review: &mut Review<'_, BackupConfiguration>) {
+    let known: BTreeSet<&str> = review
+        .old
+        .into_iter()
+        .flat_map(|old| &old.spec.sessions)
+        .flat_map(|session| &session.repositories)
+        .map(|repository| repository.directory.as_str())
+        .collect();
+    for (s, session) in review.new.spec.sessions.iter().enumerate() {
+        for (r, repository) in session.repositories.iter().enumerate() {
+            if let Some(refusal) = directory_refusal(&repository.directory)
+                && !known.contains(repository.directory.as_str())
+            {
+                review.deny(format!("spec.sessions[{s}].repositories[{r}].directory"), refusal);
+            }
+        }
     }
 }
 

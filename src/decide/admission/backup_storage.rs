@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Facts, Review, default_usage_policy};
 use crate::api::storage::{Backend, BackupStorage, Provider};
-use crate::decide::place::{Place, mount_refusal};
+use crate::decide::place::{Place, directory_refusal, mount_refusal};
 use kube::ResourceExt;
 
 /// Fields from which one trailing `/` is taken, below `spec.storage`.
@@ -36,6 +36,7 @@ pub(super) fn check(review: &mut Review<'_, BackupStorage>) {
     one_default(review);
     in_use(review);
     one_per_place(review);
+    a_prefix_of_one_meaning(review);
     worth_a_look(review);
 }
 
@@ -115,6 +116,22 @@ fn one_per_place(review: &mut Review<'_, BackupStorage>) {
         review.warn(format!(
             "spec.storage: this prefix and that of BackupStorage {name} lie inside each other; use prefixes side by side"
         ));
+    }
+}
+
+fn a_prefix_of_one_meaning(review: &mut Review<'_, BackupStorage>) {
+    let prefix = |storage: &BackupStorage| {
+        let storage = &storage.spec.storage;
+        let s3 = storage.s3.as_ref().and_then(|s3| s3.prefix.clone());
+        let gcs = storage.gcs.as_ref().and_then(|gcs| gcs.prefix.clone());
+        let azure = storage.azure.as_ref().and_then(|azure| azure.prefix.clone());
+        s3.or(gcs).or(azure).unwrap_or_default()
+    };
+    let new = prefix(review.new);
+    if let Some(refusal) = directory_refusal(&new)
+        && review.old.is_none_or(|old| prefix(old) != new)
+    {
+        review.deny("spec.storage", format!("the prefix {refusal}"));
     }
 }
 

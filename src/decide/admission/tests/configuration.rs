@@ -105,6 +105,14 @@ fn each_part_of_a_configuration_is_needed() {
             edited(base(), &format!("{repository}/directory"), json!("")),
             "spec.sessions[0].repositories[0].directory",
         ),
+        (
+            edited(base(), &format!("{repository}/directory"), json!("/a?b")),
+            "spec.sessions[0].repositories[0].directory",
+        ),
+        (
+            edited(base(), &format!("{repository}/directory"), json!("../other")),
+            "spec.sessions[0].repositories[0].directory",
+        ),
     ];
     for (given, path) in cases {
         assert_eq!(denied("BackupConfiguration", &given, &Facts::default()), [path]);

@@ -111,6 +111,13 @@ fn two_storages_may_not_share_a_place_and_the_endpoint_is_part_of_it() {
 }
 
 #[test]
+fn a_prefix_that_restic_reads_otherwise_is_refused_unless_it_is_there_already() {
+    let odd = storage("demo", "s", json!({"storage": {"s3": {"prefix": "a%20b"}}}));
+    assert_eq!(denied("BackupStorage", &odd, &Facts::default()), ["spec.storage"]);
+    assert!(admit("BackupStorage", &odd, Some(&odd), &Facts::default()).admitted());
+}
+
+#[test]
 fn a_volume_over_the_program_is_worth_a_warning() {
     let local = |path: &str| {
         json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
