@@ -152,11 +152,11 @@ impl Kubernetes for ApiServer {
     }
 }
 
-/// Ended: this very pod is over, and its node said so of its containers. Vanished: there is no such pod or another of the
-/// same name, or one that was declared failed while its node was lost, whose containers still count as running.
+/// Ended: there is no such pod any more, or it is over and its node said so of its containers. Vanished: it was declared
+/// failed while its node was lost, and its containers still count as running.
 fn judge(holder: &Holder, pod: Option<&Pod>) -> HolderState {
     let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(holder.uid.as_str())) else {
-        return HolderState::Vanished;
+        return HolderState::Ended;
     };
     let status = pod.status.as_ref();
     if !matches!(
@@ -202,10 +202,10 @@ mod tests {
             uid: "u1".into(),
             ..Holder::default()
         };
-        assert_eq!(judge(&holder, None), HolderState::Vanished);
-        assert_eq!(judge(&holder, Some(&pod("u2", "Running"))), HolderState::Vanished);
+        assert_eq!(judge(&holder, None), HolderState::Ended);
+        assert_eq!(judge(&holder, Some(&pod("u2", "Running"))), HolderState::Ended);
         for phase in ["Failed", "Succeeded"] {
-            assert_eq!(judge(&holder, Some(&pod("u2", phase))), HolderState::Vanished);
+            assert_eq!(judge(&holder, Some(&pod("u2", phase))), HolderState::Ended);
             assert_eq!(judge(&holder, Some(&pod("u1", phase))), HolderState::Ended);
         }
         // As Kubernetes leaves a pod whose node was lost: failed by decree, its container last seen at work.

@@ -127,7 +127,7 @@ impl Opened {
             let Some(at) = self.locks.free_at.filter(|at| blocked && *at < latest) else {
                 break;
             };
-            tracing::info!("waiting until {at:.0} for the lock of a pod that nobody saw end");
+            tracing::info!("waiting until {at:.0} for the lock of a pod that was lost with its node");
             let wait = at.duration_since(now).unsigned_abs() + Duration::from_secs(1);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}

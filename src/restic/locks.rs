@@ -4,12 +4,12 @@
 //! its namespace, and a bucket may serve many namespaces and clusters. So a Job leaves a small record beside the
 //! repository before restic takes a lock, [`Holder`], at `<repository path>/holders/<host>.json`, and takes it away when
 //! restic has ended. A lock whose host has a record of this cluster can be looked up; when the API says that this very pod
-//! (by its UID) has ended, exactly that lock is deleted. All others (other clusters, laptops, older programs) are reported
+//! (by its UID) has ended or is there no more, exactly that lock is deleted. All others (other clusters, laptops, older programs) are reported
 //! and left alone; `restic unlock` is never called: in another PID namespace it takes live locks for stale.
 //!
-//! A pod that the API does not know any more has not been seen to end: it may have been removed by force while its node is
-//! cut off, and its restic may still write. Its lock goes once it has been silent for [`SILENT`]: restic refreshes a lock
-//! every five minutes, and gives up its work when it could not for 22.5 minutes.
+//! A pod that was declared failed while its node was lost has not been seen to end: its restic may still write. Its lock
+//! goes once it has been silent for [`SILENT`]: restic refreshes a lock every five minutes, and gives up its work when it
+//! could not for 22.5 minutes.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -46,9 +46,9 @@ pub const SILENT: SignedDuration = SignedDuration::from_mins(30);
 pub enum HolderState {
     /// It runs, or may run again.
     Alive,
-    /// It was seen to end.
+    /// It was seen to end, or the API does not know it any more.
     Ended,
-    /// The API does not know it any more, and nobody saw it end.
+    /// It was declared failed with its node, and nobody saw it end.
     Vanished,
     /// The API did not tell; the words say why.
     Unknown(String),
@@ -206,10 +206,10 @@ fn verdict(holder: &Holder, state: &HolderState, refreshed: Option<Timestamp>, n
             Some(at) => Verdict::Later(
                 at,
                 format!(
-                    "{pod} was removed and nobody saw it end, so its restic may still write; the lock can go at {at:.0} if it is not refreshed before"
+                    "{pod} was lost with its node and nobody saw it end, so its restic may still write; the lock can go at {at:.0} if it is not refreshed before"
                 ),
             ),
-            None => Verdict::Held(format!("{pod} was removed and nobody saw it end")),
+            None => Verdict::Held(format!("{pod} was lost with its node and nobody saw it end")),
         },
     }
 }
@@ -320,7 +320,7 @@ mod tests {
         };
         assert_eq!(when, at(124));
         assert!(
-            why.contains("pod demo/p was removed") && why.contains("T10:04:00Z"),
+            why.contains("pod demo/p was lost") && why.contains("T10:04:00Z"),
             "{why}"
         );
         for state in [

@@ -1,4 +1,4 @@
-//! Locks of pods that live, that ended in order, and that were killed: `repo unlock` removes those of pods that have ended,
+//! Locks of pods that live, that ended in order, and that were killed: `repo unlock` removes those of pods that are gone,
 //! and no other.
 
 use std::time::Duration;
@@ -13,12 +13,6 @@ const FREEZE: &str = r#"for p in /proc/[0-9]*; do
   read -r name < $p/comm || continue
   [ "$name" = restic ] || continue
   kill -STOP "${p#/proc/}" && echo "${p#/proc/}"
-done 2>/dev/null; true"#;
-
-/// Tells the mover in a container to end, as its node does. It is the first process there, or the child of that.
-const END: &str = r#"for p in /proc/[0-9]*; do
-  read -r name < $p/comm || continue
-  [ "$name" = kubestash ] && kill -TERM "${p#/proc/}"
 done 2>/dev/null; true"#;
 
 impl Scene {
@@ -39,7 +33,7 @@ impl Scene {
         })
     }
 
-    /// restic in a pod does nothing more, so that nobody gives its lock back when the pod ends. `false` where the
+    /// restic in a pod does nothing more, as if its node had lost its power: nobody gives its lock back. `false` where the
     /// mover's image has no shell to do this with, as those of `scripts/image-archive`.
     fn freeze(&self, pod: &str) -> bool {
         let frozen = self
@@ -53,6 +47,20 @@ impl Scene {
             "no restic was found in {pod}: {frozen:?}"
         );
         true
+    }
+
+    fn force_deleted(&self, pod: &str) {
+        self.stage
+            .kubectl(&[
+                "delete",
+                "pod",
+                pod,
+                "-n",
+                &self.namespace,
+                "--grace-period=0",
+                "--force",
+            ])
+            .ok();
     }
 
     /// The Repository is whole, by restic's own word, and can be written to.
@@ -73,7 +81,7 @@ impl Scene {
 }
 
 #[test]
-fn the_lock_of_a_killed_backup_goes_when_its_pod_has_ended_and_not_before() {
+fn the_lock_of_a_killed_backup_goes_when_its_pod_is_gone_and_not_before() {
     let Some(stage) = stage() else { return };
     let scene = stage.scene("locks");
     let ns = scene.namespace.as_str();
@@ -110,13 +118,9 @@ fn the_lock_of_a_killed_backup_goes_when_its_pod_has_ended_and_not_before() {
         "held",
         "a pod without its Job lives all the same"
     );
-    // The mover is told to end, as by the node: its restic cannot hear, is killed, and leaves its lock.
-    stage
-        .kubectl(&["exec", "-n", ns, pod, "--", "sh", "-c", END])
-        .ok();
-    eventually("the pod to end", Duration::from_secs(120), || {
-        let phase = stage.get(ns, "pod", pod)?["status"]["phase"].clone();
-        (phase == "Failed").then_some(())
+    scene.force_deleted(pod);
+    eventually("the pod to be gone", Duration::from_secs(60), || {
+        stage.get(ns, "pod", pod).is_none().then_some(())
     });
     stage.sh(ns, "data-pod", "rm /data/hole");
     let stale = scene.locks();
@@ -130,7 +134,7 @@ fn the_lock_of_a_killed_backup_goes_when_its_pod_has_ended_and_not_before() {
         stale[0]["reason"]
             .as_str()
             .unwrap()
-            .contains(&format!("pod {ns}/{pod} has ended")),
+            .contains(&format!("pod {ns}/{pod} is gone")),
         "{stale:#?}"
     );
     let gone = scene.does(&["repo", "unlock", "repository", "app-repo"]);

@@ -93,13 +93,14 @@ impl ApiServer {
             .collect()
     }
 
-    /// From now on this pod exists.
+    /// From now on this pod exists; "Lost" is one that was declared failed with its node.
     pub(super) fn pod(&self, name: &str, uid: &str, phase: &str) {
         let state = if matches!(phase, "Succeeded" | "Failed") {
             json!({"terminated": {"exitCode": 137}})
         } else {
             json!({"running": {}})
         };
+        let phase = if phase == "Lost" { "Failed" } else { phase };
         let container = json!({"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state});
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "uid": uid},
             "status": {"phase": phase, "containerStatuses": [container]}});

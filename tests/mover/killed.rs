@@ -50,21 +50,25 @@ fn kill_in_the_middle(fixture: &Fixture) {
 }
 
 #[test]
-fn after_a_kill_the_lock_goes_when_the_pod_has_ended_and_the_repository_is_whole() {
-    let Some(fixture) = Fixture::local() else { return };
-    kill_in_the_middle(&fixture);
-    fixture.api.pod(&host_name(), "pod-1", "Failed");
-    fixture.good_backup("s-2", true);
-    assert_eq!((fixture.locks(), fixture.records()), (0, 0));
-    let checked = fixture.plain_restic(&["check", "--read-data"]);
-    assert!(checked.contains("no errors were found"), "{checked}");
+fn after_a_kill_the_lock_goes_when_the_pod_has_ended_or_is_gone_and_the_repository_is_whole() {
+    for ended in [true, false] {
+        let Some(fixture) = Fixture::local() else { return };
+        kill_in_the_middle(&fixture);
+        if ended {
+            fixture.api.pod(&host_name(), "pod-1", "Failed");
+        }
+        fixture.good_backup("s-2", true);
+        assert_eq!((fixture.locks(), fixture.records()), (0, 0));
+        let checked = fixture.plain_restic(&["check", "--read-data"]);
+        assert!(checked.contains("no errors were found"), "{checked}");
+    }
 }
 
 #[test]
 fn the_lock_of_a_pod_that_nobody_saw_end_stays_while_it_may_be_refreshed() {
     let Some(fixture) = Fixture::local() else { return };
     kill_in_the_middle(&fixture);
-    // The API server knows no such pod any more: it was removed by force, and its node may be cut off.
+    fixture.api.pod(&host_name(), "pod-1", "Lost");
     let ended = fixture.back_up("s-2", true);
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     assert_eq!((fixture.locks(), fixture.records()), (1, 1));

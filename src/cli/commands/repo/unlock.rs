@@ -18,9 +18,9 @@ use crate::restic::locks::silent_at;
 
 /// Show the locks of Repositories, and remove those whose pod is gone
 ///
-/// A lock goes only when the cluster says that the very pod that took it has ended, or when that pod is gone and the lock
-/// has not been refreshed for half an hour. All others stay, with the reason: removing the lock of somebody who still
-/// works can destroy data.
+/// A lock goes only when the cluster says that the very pod that took it has ended or is gone; that of a pod whose node
+/// was lost goes when it has not been refreshed for half an hour. All others stay, with the reason: removing the lock of
+/// somebody who still works can destroy data.
 ///
 /// Examples:
 ///   kubectl kubestash repo unlock s3-repo --dry-run
@@ -232,28 +232,30 @@ fn judge(lock: &LockLine, pod: Option<Result<Option<PodView>, Error>>, now: Time
     match pod {
         None => (false, "it belongs to another cluster".to_owned()),
         Some(Err(error)) => (false, format!("whether {name} is gone is not known: {error}")),
-        Some(Ok(Some(pod))) if pod.metadata.uid == holder.uid && pod.status.ended() => {
-            (true, format!("{name} has ended"))
+        Some(Ok(None)) => (true, format!("{name} is gone")),
+        Some(Ok(Some(pod))) if pod.metadata.uid != holder.uid => {
+            (true, format!("{name} is gone (another has its name now)"))
         }
-        Some(Ok(Some(pod)))
-            if pod.metadata.uid == holder.uid
-                && !matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") =>
-        {
+        Some(Ok(Some(pod))) if pod.status.ended() => (true, format!("{name} has ended")),
+        Some(Ok(Some(pod))) if !matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") => {
             (false, format!("{name} is running"))
         }
-        // Removed by force, or with its node: its restic may work where the API does not see it.
-        Some(Ok(_)) => match silent_at(lock.time) {
+        // Declared failed with its node: its restic may work where the API does not see it.
+        Some(Ok(Some(_))) => match silent_at(lock.time) {
             Some(at) if at <= now => (
                 true,
-                format!("{name} is gone, and the lock was not refreshed since"),
+                format!("{name} was lost with its node, and the lock was not refreshed since"),
             ),
             Some(at) => (
                 false,
                 format!(
-                    "{name} was removed and nobody saw it end, so its restic may still write; the lock can go at {at:.0} if it is not refreshed before"
+                    "{name} was lost with its node and nobody saw it end, so its restic may still write; the lock can go at {at:.0} if it is not refreshed before"
                 ),
             ),
-            None => (false, format!("{name} was removed and nobody saw it end")),
+            None => (
+                false,
+                format!("{name} was lost with its node and nobody saw it end"),
+            ),
         },
     }
 }
@@ -315,14 +317,12 @@ mod tests {
     #[test]
     fn only_locks_of_pods_that_are_proven_gone_go() {
         for (lock, pod, gone) in [
-            (refreshed(31), Some(Ok(None)), true),
-            (refreshed(31), pod("u2", "Running"), true),
+            (lock(true), Some(Ok(None)), true),
+            (refreshed(5), pod("u2", "Running"), true),
             (refreshed(31), pod("u1", "Lost"), true),
             // A restic that is cut off from the API alone goes on refreshing its lock.
-            (refreshed(5), Some(Ok(None)), false),
-            (refreshed(5), pod("u2", "Running"), false),
             (refreshed(5), pod("u1", "Lost"), false),
-            (lock(true), Some(Ok(None)), false),
+            (lock(true), pod("u1", "Lost"), false),
             (refreshed(0), pod("u1", "Failed"), true),
             (lock(true), pod("u1", "Running"), false),
             (lock(true), pod("u1", "Pending"), false),
