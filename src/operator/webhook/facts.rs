@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -23,11 +24,38 @@ use crate::decide::admission::Facts;
 
 const PAGE: u32 = 500;
 
+/// How often something is read that could not be read at once: a connection that the API server just closed, or a server
+/// that is busy, is no reason to refuse what somebody applies.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What the rules of `kind` compare `object` with.
 ///
 /// # Errors
-/// When something cannot be read; that it does not exist is no error.
+/// When something cannot be read after several tries; that it does not exist is no error.
 pub async fn gather(client: &Client, kind: &str, object: &Value) -> Result<Facts, kube::Error> {
+    let mut tries = 1;
+    loop {
+        match read(client, kind, object).await {
+            Err(error) if tries < TRIES && may_pass(&error) => {
+                tracing::info!(%error, kind, tries, "facts for an admission are read again");
+                tokio::time::sleep(PAUSE * tries).await;
+                tries += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether the same question can have an answer a moment later. A token that was just renewed is refused once.
+fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 401 | 429 | 500..),
+        _ => true,
+    }
+}
+
+async fn read(client: &Client, kind: &str, object: &Value) -> Result<Facts, kube::Error> {
     let mut facts = Facts::default();
     let own = object
         .pointer("/metadata/namespace")
@@ -191,6 +219,44 @@ where
 mod tests {
     use super::*;
     use serde_json::json;
+
+    /// An API server that fails so many times, and then has nothing.
+    fn failing(times: usize, code: Option<u16>) -> Client {
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            let fails = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < times;
+            async move {
+                let body = json!({"kind": "RetentionPolicyList", "apiVersion": "storage.kubestash.com/v1alpha1",
+                    "metadata": {}, "items": []});
+                let answer = http::Response::builder();
+                match (fails, code) {
+                    (true, None) => Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+                    (true, Some(code)) => Ok(answer.status(code).body(kube::client::Body::from(
+                        json!({"kind": "Status", "status": "Failure", "message": "no", "code": code})
+                            .to_string()
+                            .into_bytes(),
+                    ))),
+                    (false, _) => Ok(answer.body(kube::client::Body::from(body.to_string().into_bytes()))),
+                }
+                .map(|answer| answer.unwrap())
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_at_once_is_read_again() {
+        let policy = json!({"metadata": {"namespace": "demo"}});
+        let read = async |times, code| {
+            gather(&failing(times, code), "RetentionPolicy", &policy)
+                .await
+                .is_ok()
+        };
+        assert!(read(1, None).await, "a connection that was closed");
+        assert!(read(3, Some(503)).await, "a server that is busy");
+        assert!(!read(4, None).await, "not for ever");
+        assert!(!read(1, Some(403)).await, "a missing right stays missing");
+    }
 
     #[test]
     fn hooks_and_addons_are_found_wherever_they_stand() {
