@@ -101,18 +101,10 @@ async fn answered(say: &tokio::sync::mpsc::UnboundedSender<Control>) -> Result<C
 mod streams {
     use std::io::Result;
     use std::os::fd::{AsFd, BorrowedFd};
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
 
     use tokio::fs::File;
     use tokio::io::AsyncWrite;
     use tokio::net::unix::pipe::Sender;
-
-    /// A pipe is written without a thread between, where the system has one for us.
-    pub(super) enum Output {
-        Pipe(Sender),
-        File(File),
-    }
 
     fn file(fd: BorrowedFd<'_>) -> Result<std::fs::File> {
         Ok(std::fs::File::from(fd.try_clone_to_owned()?))
@@ -122,40 +114,18 @@ mod streams {
         Ok(File::from_std(file(std::io::stdin().as_fd())?))
     }
 
-    pub(super) fn output() -> Result<Output> {
+    /// A pipe is written without a thread between, where the system has one for us.
+    pub(super) fn output() -> Result<Box<dyn AsyncWrite + Unpin>> {
         let stdout = file(std::io::stdout().as_fd())?;
         // What is no pipe, or one that somebody reads from as well, is refused.
         match Sender::from_file(stdout.try_clone()?) {
-            Ok(pipe) => Ok(Output::Pipe(pipe)),
-            Err(_) => Ok(Output::File(File::from_std(stdout))),
+            Ok(pipe) => Ok(Box::new(pipe)),
+            Err(_) => Ok(Box::new(File::from_std(stdout))),
         }
     }
 
     pub(super) fn messages() -> Result<File> {
         Ok(File::from_std(file(std::io::stderr().as_fd())?))
-    }
-
-    impl AsyncWrite for Output {
-        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize>> {
-            match self.get_mut() {
-                Output::Pipe(pipe) => Pin::new(pipe).poll_write(cx, data),
-                Output::File(file) => Pin::new(file).poll_write(cx, data),
-            }
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-            match self.get_mut() {
-                Output::Pipe(pipe) => Pin::new(pipe).poll_flush(cx),
-                Output::File(file) => Pin::new(file).poll_flush(cx),
-            }
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-            match self.get_mut() {
-                Output::Pipe(pipe) => Pin::new(pipe).poll_shutdown(cx),
-                Output::File(file) => Pin::new(file).poll_shutdown(cx),
-            }
-        }
     }
 }
 

@@ -74,7 +74,7 @@ impl Native {
                 None => return Err(Stop::Missing),
             };
         }
-        self.descend(tree, &mut at, if below { DEPTH } else { 1 }, below, take)
+        self.descend(tree, &mut at, DEPTH, below, take)
     }
 
     fn descend(
