@@ -346,7 +346,7 @@ fn show_describes_a_backup_and_its_snapshot() {
     out| Session:          daily
     out| Backup session:   b
     out| Phase:            Failed
-    out| Taken:            [time] (324d ago)
+    out| Taken:            [time] ([days] ago)
     out| Size:             1.5 MiB
     out| Integrity:        intact when last checked
     out| Verification:     NotVerified

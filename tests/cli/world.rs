@@ -281,6 +281,7 @@ macro_rules! shown {
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]"),
             (r"-1\d{9}", "-[unix]"),
             (r"\b\d+s\b", "[age]"),
+            (r"\(\d+d ago\)", "([days] ago)"),
             (r"taken \S+ ago", "taken [days] ago"),
             (r"127\.0\.0\.1:\d+", "[server]"),
             (r" +\n", "\n"),
