@@ -208,3 +208,68 @@ fn every_alert_says_what_to_type() {
         .remove(0);
     assert_eq!(monitor["spec"]["endpoints"][0]["port"], "metrics");
 }
+
+/// The rules as Prometheus itself takes them.
+fn rules() -> Value {
+    let rule = kubestash::yaml::values(&read("prometheus-rule.yaml"))
+        .unwrap()
+        .remove(0);
+    rule["spec"].clone()
+}
+
+const ALERTS: &str = include_str!("data/alerts.yaml");
+
+#[test]
+fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
+    let cases = kubestash::yaml::values(ALERTS).unwrap().remove(0);
+    let known = known();
+    let mut told: BTreeMap<String, BTreeSet<bool>> = BTreeMap::new();
+    for case in cases["tests"].as_array().unwrap() {
+        for series in case["input_series"].as_array().unwrap() {
+            for (name, labels) in named(series["series"].as_str().unwrap()) {
+                let has = known
+                    .get(&name)
+                    .unwrap_or_else(|| panic!("no metric is called {name}"));
+                // What Prometheus adds itself.
+                let other = labels.iter().find(|l| l.as_str() != "pod" && !has.contains(*l));
+                assert_eq!(other, None, "{name} has no such label");
+            }
+        }
+        for expected in case["alert_rule_test"].as_array().unwrap() {
+            let fires = !expected["exp_alerts"].as_array().unwrap().is_empty();
+            let alert = expected["alertname"].as_str().unwrap().to_owned();
+            told.entry(alert).or_default().insert(fires);
+        }
+    }
+    let groups = rules()["groups"].as_array().unwrap().clone();
+    for rule in groups.iter().flat_map(|group| group["rules"].as_array().unwrap()) {
+        let alert = rule["alert"].as_str().unwrap();
+        let both = told.get(alert).is_some_and(|told| told.len() == 2);
+        assert!(both, "{alert} is not shown firing and silent: {told:?}");
+    }
+}
+
+#[test]
+fn alerts_fire_when_they_should_as_prometheus_itself_evaluates_them() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/prometheus/usr/bin/promtool");
+    let promtool = if here.exists() { here } else { "promtool".into() };
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("rules.yaml"), rules().to_string()).unwrap();
+    std::fs::write(dir.path().join("alerts.yaml"), ALERTS).unwrap();
+    for args in [["check", "rules", "rules.yaml"], ["test", "rules", "alerts.yaml"]] {
+        let run = std::process::Command::new(&promtool)
+            .args(args)
+            .current_dir(dir.path())
+            .output();
+        let Ok(run) = run else {
+            eprintln!("SKIPPED: alerts as Prometheus evaluates them (needs promtool: run `make test`)");
+            return;
+        };
+        let said = [run.stdout, run.stderr].concat();
+        assert!(
+            run.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&said)
+        );
+    }
+}
