@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::job::Failure;
 use crate::api::config::job_result::JobCause;
-use crate::restic::locks::{Holder, HolderState};
+use crate::restic::locks::{Holder, HolderState, judge};
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(10);
@@ -152,30 +152,6 @@ impl Kubernetes for ApiServer {
     }
 }
 
-/// Ended: there is no such pod any more, or it is over and its node said so of its containers. Vanished: it was declared
-/// failed while its node was lost, and its containers still count as running.
-fn judge(holder: &Holder, pod: Option<&Pod>) -> HolderState {
-    let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(holder.uid.as_str())) else {
-        return HolderState::Ended;
-    };
-    let status = pod.status.as_ref();
-    if !matches!(
-        status.and_then(|s| s.phase.as_deref()),
-        Some("Succeeded" | "Failed")
-    ) {
-        return HolderState::Alive;
-    }
-    let init = status.and_then(|s| s.init_container_statuses.as_ref());
-    let main = status.and_then(|s| s.container_statuses.as_ref());
-    let running = |container: &ContainerStatus| container.state.as_ref().is_some_and(|s| s.running.is_some());
-    let said = main.is_some_and(|all| !all.is_empty());
-    if said && !init.into_iter().chain(main).flatten().any(running) {
-        HolderState::Ended
-    } else {
-        HolderState::Vanished
-    }
-}
-
 fn transient(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => matches!(status.code, 409 | 429 | 500..=599),
@@ -187,39 +163,6 @@ fn transient(error: &kube::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn pod(uid: &str, phase: &str) -> Pod {
-        let ended = json!([{"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"terminated": {"exitCode": 137}}}]);
-        serde_json::from_value(json!({"metadata": {"name": "p", "uid": uid},
-            "status": {"phase": phase, "containerStatuses": ended}}))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_pod_is_gone_only_when_proven() {
-        let holder = Holder {
-            uid: "u1".into(),
-            ..Holder::default()
-        };
-        assert_eq!(judge(&holder, None), HolderState::Ended);
-        assert_eq!(judge(&holder, Some(&pod("u2", "Running"))), HolderState::Ended);
-        for phase in ["Failed", "Succeeded"] {
-            assert_eq!(judge(&holder, Some(&pod("u2", phase))), HolderState::Ended);
-            assert_eq!(judge(&holder, Some(&pod("u1", phase))), HolderState::Ended);
-        }
-        // As Kubernetes leaves a pod whose node was lost: failed by decree, its container last seen at work.
-        let mut lost = pod("u1", "Failed");
-        let running = json!([{"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"running": {}}}]);
-        lost.status.as_mut().unwrap().container_statuses = serde_json::from_value(running).unwrap();
-        assert_eq!(judge(&holder, Some(&lost)), HolderState::Vanished);
-        lost.status.as_mut().unwrap().container_statuses = None;
-        assert_eq!(judge(&holder, Some(&lost)), HolderState::Vanished);
-        for alive in ["Running", "Pending", "Unknown"] {
-            assert_eq!(judge(&holder, Some(&pod("u1", alive))), HolderState::Alive);
-        }
-    }
 
     #[test]
     fn a_patch_names_one_component_only() {

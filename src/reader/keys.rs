@@ -110,7 +110,7 @@ pub(super) async fn lock_lines(opened: &Opened, source: &Source) -> Result<Vec<L
         }
         let ours = holder
             .as_ref()
-            .is_some_and(|h| !source.cluster.is_empty() && h.cluster == source.cluster);
+            .is_some_and(|holder| holder.is_of(&source.cluster));
         found.push(LockLine {
             id,
             host: lock.hostname,

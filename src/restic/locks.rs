@@ -12,6 +12,7 @@
 //! could not for 22.5 minutes.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde::{Deserialize, Serialize};
 
 use super::errors::ResticError;
@@ -37,21 +38,79 @@ pub struct Holder {
     pub host: String,
 }
 
+impl Holder {
+    /// Whether the pod is one of this cluster. A cluster whose identity is not known can ask its API about nobody.
+    #[must_use]
+    pub fn is_of(&self, cluster: &str) -> bool {
+        !cluster.is_empty() && self.cluster == cluster
+    }
+}
+
 /// How long a lock must not have been refreshed before a pod that nobody saw end counts as gone. It is the age at which
 /// restic itself calls a lock stale: whoever held it has stopped by then, wherever it runs.
 pub const SILENT: SignedDuration = SignedDuration::from_mins(30);
+
+/// Why a lock stays that has no record.
+pub const NO_RECORD: &str =
+    "no pod of ours left a record of it: another cluster, another program, or a person";
+/// Why a lock stays that has the record of another cluster.
+pub const ELSEWHERE: &str = "it belongs to another cluster";
 
 /// What the API says about a holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HolderState {
     /// It runs, or may run again.
     Alive,
-    /// It was seen to end, or the API does not know it any more.
+    /// It was seen to end.
     Ended,
+    /// The API does not know it any more.
+    Gone,
+    /// Another pod has its name now.
+    Replaced,
     /// It was declared failed with its node, and nobody saw it end.
     Vanished,
     /// The API did not tell; the words say why.
     Unknown(String),
+}
+
+impl HolderState {
+    /// Whether it is proven that it does not run and never will again.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self,
+            HolderState::Ended | HolderState::Gone | HolderState::Replaced
+        )
+    }
+}
+
+/// What the pod that has a holder's name now says about the holder; `None`: there is no such pod.
+#[must_use]
+pub fn judge(holder: &Holder, pod: Option<&Pod>) -> HolderState {
+    let Some(pod) = pod else {
+        return HolderState::Gone;
+    };
+    if pod.metadata.uid.as_deref() != Some(holder.uid.as_str()) {
+        return HolderState::Replaced;
+    }
+    let status = pod.status.as_ref();
+    if !matches!(
+        status.and_then(|s| s.phase.as_deref()),
+        Some("Succeeded" | "Failed")
+    ) {
+        return HolderState::Alive;
+    }
+    // The node of a pod that is over says so of its containers. Where it was lost, they still count as running, or nothing
+    // was ever said of them.
+    let init = status.and_then(|s| s.init_container_statuses.as_ref());
+    let main = status.and_then(|s| s.container_statuses.as_ref());
+    let running = |container: &ContainerStatus| container.state.as_ref().is_some_and(|s| s.running.is_some());
+    let said = main.is_some_and(|all| !all.is_empty());
+    if said && !init.into_iter().chain(main).flatten().any(running) {
+        HolderState::Ended
+    } else {
+        HolderState::Vanished
+    }
 }
 
 /// What happened to the locks of a repository.
@@ -157,9 +216,9 @@ pub async fn free_stale(
         let why = match holder_of(place, &lock).await? {
             Err(why) => why,
             Ok(holder) => match verdict(&holder, &state(&holder).await, lock.time, now) {
-                Verdict::Free => {
+                Verdict::Free(why) => {
                     place.documents.delete(&join([place.dir, "locks", id])).await?;
-                    report.removed.push(format!("{words}: its pod is gone"));
+                    report.removed.push(format!("{words}: {why}"));
                     continue;
                 }
                 Verdict::Later(at, why) => {
@@ -184,25 +243,36 @@ fn describe(lock: &LockInfo) -> String {
     format!("{kind} of {}{since}", lock.hostname)
 }
 
-/// What is to be done with a lock.
+/// What is to be done with a lock, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// Its holder is proven gone.
-    Free,
+pub enum Verdict {
+    /// It goes: its holder is proven gone.
+    Free(String),
     /// It will be, unless the lock is refreshed before.
     Later(Timestamp, String),
     /// Why it stays.
     Held(String),
 }
 
-fn verdict(holder: &Holder, state: &HolderState, refreshed: Option<Timestamp>, now: Timestamp) -> Verdict {
+/// Whether a lock that was last refreshed at `refreshed` may go, whose holder is in this state.
+#[must_use]
+pub fn verdict(
+    holder: &Holder,
+    state: &HolderState,
+    refreshed: Option<Timestamp>,
+    now: Timestamp,
+) -> Verdict {
     let pod = format!("pod {}/{}", holder.namespace, holder.pod);
     match state {
-        HolderState::Ended => Verdict::Free,
+        HolderState::Ended => Verdict::Free(format!("{pod} has ended")),
+        HolderState::Gone => Verdict::Free(format!("{pod} is gone")),
+        HolderState::Replaced => Verdict::Free(format!("{pod} is gone (another has its name now)")),
         HolderState::Alive => Verdict::Held(format!("{pod} is running")),
         HolderState::Unknown(why) => Verdict::Held(format!("whether {pod} is gone is not known: {why}")),
         HolderState::Vanished => match silent_at(refreshed) {
-            Some(at) if at <= now => Verdict::Free,
+            Some(at) if at <= now => Verdict::Free(format!(
+                "{pod} was lost with its node, and the lock was not refreshed since"
+            )),
             Some(at) => Verdict::Later(
                 at,
                 format!(
@@ -223,15 +293,13 @@ async fn holder_of(place: Place<'_>, lock: &LockInfo) -> Result<Result<Holder, S
     }
     let path = record_path(place.repository_path, &lock.hostname);
     let Some(record) = place.documents.get(&path).await? else {
-        return Ok(Err(
-            "no Job of ours left a record of it, so it is not touched".into()
-        ));
+        return Ok(Err(NO_RECORD.into()));
     };
     let Ok(holder) = serde_json::from_slice::<Holder>(&record) else {
         return Ok(Err("its record cannot be read".into()));
     };
-    if holder.cluster != place.cluster || holder.host != lock.hostname {
-        return Ok(Err("it belongs to another cluster".into()));
+    if !holder.is_of(place.cluster) || holder.host != lock.hostname {
+        return Ok(Err(ELSEWHERE.into()));
     }
     Ok(Ok(holder))
 }
@@ -254,15 +322,12 @@ pub async fn sweep(
             continue;
         };
         let holder = serde_json::from_slice::<Holder>(&text).unwrap_or_default();
-        if holder.cluster.is_empty() || holder.cluster != place.cluster {
+        if !holder.is_of(place.cluster) {
             continue;
         }
-        let gone = match state(&holder).await {
-            HolderState::Ended => true,
-            HolderState::Vanished => silent_at(entry.modified).is_some_and(|at| at <= now),
-            HolderState::Alive | HolderState::Unknown(_) => false,
-        };
-        if gone {
+        let state = state(&holder).await;
+        let silent = || silent_at(entry.modified).is_some_and(|at| at <= now);
+        if state.is_over() || (state == HolderState::Vanished && silent()) {
             over.push(entry.path);
         }
     }
@@ -297,6 +362,8 @@ async fn any_lock(place: Place<'_>) -> Result<bool, BackendError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn at(minutes: i64) -> Timestamp {
@@ -312,8 +379,22 @@ mod tests {
         };
         let judged =
             |state: HolderState, refreshed: Option<i64>| verdict(&holder, &state, refreshed.map(at), at(100));
-        assert_eq!(judged(HolderState::Ended, Some(100)), Verdict::Free);
-        assert_eq!(judged(HolderState::Vanished, Some(70)), Verdict::Free);
+        for (state, refreshed, why) in [
+            (HolderState::Ended, 100, "pod demo/p has ended"),
+            (HolderState::Gone, 100, "pod demo/p is gone"),
+            (
+                HolderState::Replaced,
+                100,
+                "pod demo/p is gone (another has its name now)",
+            ),
+            (
+                HolderState::Vanished,
+                70,
+                "pod demo/p was lost with its node, and the lock was not refreshed since",
+            ),
+        ] {
+            assert_eq!(judged(state, Some(refreshed)), Verdict::Free(why.into()));
+        }
         // A restic that is cut off from the API alone goes on refreshing its lock every five minutes.
         let Verdict::Later(when, why) = judged(HolderState::Vanished, Some(94)) else {
             panic!("a lock of a restic that may still write was given away")
@@ -335,6 +416,43 @@ mod tests {
             );
         }
         assert!(matches!(judged(HolderState::Alive, Some(0)), Verdict::Held(_)));
+    }
+
+    fn pod(uid: &str, phase: &str) -> Pod {
+        let ended = json!([{"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 137}}}]);
+        serde_json::from_value(json!({"metadata": {"name": "p", "uid": uid},
+            "status": {"phase": phase, "containerStatuses": ended}}))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pod_is_gone_only_when_proven() {
+        let holder = Holder {
+            uid: "u1".into(),
+            ..Holder::default()
+        };
+        assert_eq!(judge(&holder, None), HolderState::Gone);
+        assert_eq!(judge(&holder, Some(&pod("u2", "Running"))), HolderState::Replaced);
+        for phase in ["Failed", "Succeeded"] {
+            assert_eq!(judge(&holder, Some(&pod("u2", phase))), HolderState::Replaced);
+            assert_eq!(judge(&holder, Some(&pod("u1", phase))), HolderState::Ended);
+        }
+        // As Kubernetes leaves a pod whose node was lost: failed by decree, its container last seen at work.
+        let mut lost = pod("u1", "Failed");
+        let running = json!([{"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"running": {}}}]);
+        let running: Option<Vec<ContainerStatus>> = serde_json::from_value(running).unwrap();
+        lost.status.as_mut().unwrap().container_statuses = running.clone();
+        assert_eq!(judge(&holder, Some(&lost)), HolderState::Vanished);
+        lost.status.as_mut().unwrap().container_statuses = None;
+        assert_eq!(judge(&holder, Some(&lost)), HolderState::Vanished);
+        let mut still = pod("u1", "Failed");
+        still.status.as_mut().unwrap().init_container_statuses = running;
+        assert_eq!(judge(&holder, Some(&still)), HolderState::Vanished);
+        for alive in ["Running", "Pending", "Unknown"] {
+            assert_eq!(judge(&holder, Some(&pod("u1", alive))), HolderState::Alive);
+        }
     }
 
     #[tokio::test]
@@ -396,6 +514,16 @@ mod tests {
         let later = now + SILENT + SignedDuration::from_secs(5);
         assert_eq!(sweep(place, later, &state).await.unwrap(), 1);
         assert_eq!(left().await, ["alive.json", "asked.json", "ended-far.json"]);
+    }
+
+    #[test]
+    fn a_cluster_without_identity_owns_no_record() {
+        let of = |cluster: &str| Holder {
+            cluster: cluster.into(),
+            ..Holder::default()
+        };
+        assert!(of("a").is_of("a") && !of("a").is_of("b"));
+        assert!(!of("").is_of("") && !of("a").is_of(""));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `repo unlock`: each lock with the pod that took it; those whose pod is gone are removed, and no other.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
@@ -14,7 +14,7 @@ use crate::output::format::Format;
 use crate::output::human;
 use crate::output::table::Table;
 use crate::reader::op::{LockLine, Op};
-use crate::restic::locks::silent_at;
+use crate::restic::locks::{self, HolderState, Verdict};
 
 /// Show the locks of Repositories, and remove those whose pod is gone
 ///
@@ -78,48 +78,6 @@ struct LockView {
     reason: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct PodView {
-    metadata: PodMeta,
-    status: PodStatus,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct PodMeta {
-    uid: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-#[serde(rename_all = "camelCase")]
-struct PodStatus {
-    phase: String,
-    init_container_statuses: Vec<ContainerView>,
-    container_statuses: Vec<ContainerView>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ContainerView {
-    state: Value,
-}
-
-impl PodStatus {
-    /// Whether the pod is over and its node said so of its containers; one whose node was lost is declared failed while
-    /// they still count as running.
-    fn ended(&self) -> bool {
-        matches!(self.phase.as_str(), "Succeeded" | "Failed")
-            && !self.container_statuses.is_empty()
-            && self
-                .init_container_statuses
-                .iter()
-                .chain(&self.container_statuses)
-                .all(|container| container.state["running"].is_null())
-    }
-}
-
 /// Shows and removes.
 ///
 /// # Errors
@@ -145,21 +103,20 @@ async fn unlock(args: &UnlockArgs, name: &str, prefix: &str, context: &Context) 
             let pod = match &lock.holder {
                 Some(holder) if lock.ours => Some(
                     cluster
-                        .find::<PodView>(&kinds::POD, Some(&holder.namespace), &holder.pod)
+                        .find::<Pod>(&kinds::POD, Some(&holder.namespace), &holder.pod)
                         .await,
                 ),
                 _ => None,
             };
-            let (gone, reason) = judge(&lock, pod, context.now);
-            let state = match (gone, args.dry_run) {
-                (true, true) => "stale",
-                (true, false) => {
+            let (state, reason) = match judge(&lock, pod, context.now) {
+                Verdict::Free(why) if args.dry_run => ("stale", why),
+                Verdict::Free(why) => {
                     session
                         .answer(&path, Op::LockRemove { id: lock.id.clone() })
                         .await?;
-                    "removed"
+                    ("removed", why)
                 }
-                (false, _) => "held",
+                Verdict::Later(_, why) | Verdict::Held(why) => ("held", why),
             };
             locks.push(LockView {
                 path: path.clone(),
@@ -220,50 +177,24 @@ fn table(context: &Context, prefix: &str, locks: &[LockView]) -> Result<(), CliE
     Ok(context.ui.data(&table.page(&rows))?)
 }
 
-/// Whether the holder is proven gone, and why (not).
-fn judge(lock: &LockLine, pod: Option<Result<Option<PodView>, Error>>, now: Timestamp) -> (bool, String) {
-    let Some(holder) = &lock.holder else {
-        return (
-            false,
-            "no pod of ours left a record of it: another cluster, another program, or a person".to_owned(),
-        );
+/// What is to be done with a lock; `pod`: what the API says of its holder's pod, where it was asked.
+fn judge(lock: &LockLine, pod: Option<Result<Option<Pod>, Error>>, now: Timestamp) -> Verdict {
+    let (holder, pod) = match (&lock.holder, pod) {
+        (None, _) => return Verdict::Held(locks::NO_RECORD.to_owned()),
+        (Some(_), None) => return Verdict::Held(locks::ELSEWHERE.to_owned()),
+        (Some(holder), Some(pod)) => (holder, pod),
     };
-    let name = format!("pod {}/{}", holder.namespace, holder.pod);
-    match pod {
-        None => (false, "it belongs to another cluster".to_owned()),
-        Some(Err(error)) => (false, format!("whether {name} is gone is not known: {error}")),
-        Some(Ok(None)) => (true, format!("{name} is gone")),
-        Some(Ok(Some(pod))) if pod.metadata.uid != holder.uid => {
-            (true, format!("{name} is gone (another has its name now)"))
-        }
-        Some(Ok(Some(pod))) if pod.status.ended() => (true, format!("{name} has ended")),
-        Some(Ok(Some(pod))) if !matches!(pod.status.phase.as_str(), "Succeeded" | "Failed") => {
-            (false, format!("{name} is running"))
-        }
-        // Declared failed with its node: its restic may work where the API does not see it.
-        Some(Ok(Some(_))) => match silent_at(lock.time) {
-            Some(at) if at <= now => (
-                true,
-                format!("{name} was lost with its node, and the lock was not refreshed since"),
-            ),
-            Some(at) => (
-                false,
-                format!(
-                    "{name} was lost with its node and nobody saw it end, so its restic may still write; the lock can go at {at:.0} if it is not refreshed before"
-                ),
-            ),
-            None => (
-                false,
-                format!("{name} was lost with its node and nobody saw it end"),
-            ),
-        },
-    }
+    let state = match pod {
+        Ok(pod) => locks::judge(holder, pod.as_ref()),
+        Err(error) => HolderState::Unknown(error.to_string()),
+    };
+    locks::verdict(holder, &state, lock.time, now)
 }
 
 /// Identity of the cluster, as records name it; empty where we may not know.
 pub(in crate::cli) async fn identity(cluster: &Cluster) -> String {
-    let found: Result<PodView, Error> = cluster.get(&kinds::NAMESPACE, None, "kube-system").await;
-    found.map(|n| n.metadata.uid).unwrap_or_default()
+    let found: Result<Namespace, Error> = cluster.get(&kinds::NAMESPACE, None, "kube-system").await;
+    found.ok().and_then(|n| n.metadata.uid).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -271,67 +202,35 @@ mod tests {
     use super::*;
     use crate::restic::locks::Holder;
 
-    fn lock(holder: bool) -> LockLine {
-        LockLine {
-            holder: holder.then(|| Holder {
+    #[test]
+    fn a_lock_goes_only_where_the_api_says_that_its_holder_is_over() {
+        let lock = |record: bool| LockLine {
+            holder: record.then(|| Holder {
                 uid: "u1".into(),
                 pod: "p".into(),
                 namespace: "demo".into(),
                 ..Holder::default()
             }),
-            ours: holder,
             ..LockLine::default()
-        }
-    }
-
-    fn pod(uid: &str, phase: &str) -> Option<Result<Option<PodView>, Error>> {
-        let state = if phase == "Running" || phase == "Lost" {
-            "running"
-        } else {
-            "terminated"
         };
-        let phase = if phase == "Lost" { "Failed" } else { phase };
-        Some(Ok(Some(PodView {
-            metadata: PodMeta { uid: uid.into() },
-            status: PodStatus {
-                phase: phase.into(),
-                container_statuses: vec![ContainerView {
-                    state: serde_json::json!({state: {}}),
-                }],
-                ..PodStatus::default()
-            },
-        })))
-    }
-
-    fn refreshed(minutes_ago: i64) -> LockLine {
-        LockLine {
-            time: Some(now() - jiff::SignedDuration::from_mins(minutes_ago)),
-            ..lock(true)
-        }
-    }
-
-    fn now() -> Timestamp {
-        "2026-11-21T08:00:00Z".parse().unwrap()
-    }
-
-    #[test]
-    fn only_locks_of_pods_that_are_proven_gone_go() {
-        for (lock, pod, gone) in [
-            (lock(true), Some(Ok(None)), true),
-            (refreshed(5), pod("u2", "Running"), true),
-            (refreshed(31), pod("u1", "Lost"), true),
-            // A restic that is cut off from the API alone goes on refreshing its lock.
-            (refreshed(5), pod("u1", "Lost"), false),
-            (lock(true), pod("u1", "Lost"), false),
-            (refreshed(0), pod("u1", "Failed"), true),
-            (lock(true), pod("u1", "Running"), false),
-            (lock(true), pod("u1", "Pending"), false),
-            (lock(true), Some(Err(Error::Gone)), false),
-            (lock(true), None, false),
-            (lock(false), None, false),
+        let now = "2026-11-21T08:00:00Z".parse().unwrap();
+        for (lock, pod, said) in [
+            (lock(false), None, locks::NO_RECORD),
+            (lock(true), None, locks::ELSEWHERE),
+            (
+                lock(true),
+                Some(Err(Error::Gone)),
+                "whether pod demo/p is gone is not known",
+            ),
         ] {
-            let (judged, reason) = judge(&lock, pod, now());
-            assert_eq!(judged, gone, "{reason}");
+            let Verdict::Held(why) = judge(&lock, pod, now) else {
+                panic!("{said}")
+            };
+            assert!(why.starts_with(said), "{why}");
         }
+        assert_eq!(
+            judge(&lock(true), Some(Ok(None)), now),
+            Verdict::Free("pod demo/p is gone".into())
+        );
     }
 }
