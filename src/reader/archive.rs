@@ -105,7 +105,9 @@ pub(super) async fn send(
         mut done,
         ..
     } = plan;
-    let Listing { entries, insides, .. } = listing;
+    let Listing {
+        entries, mut insides, ..
+    } = listing;
     let wanted = |at: usize| {
         let yes = chosen.get(at).copied().unwrap_or_default();
         entries.get(at).filter(|e| yes && e.travels())
@@ -114,9 +116,9 @@ pub(super) async fn send(
     let first = (0..entries.len()).find(|at| wanted(*at).is_some());
     let skip = |at: usize| wanted(at).map(|_| if Some(at) == first { done } else { 0 });
     let links = insides
-        .iter()
+        .iter_mut()
         .flatten()
-        .map(|inside| inside.link.clone())
+        .map(|inside| std::mem::take(&mut inside.link))
         .collect();
     let mut sending = Sending {
         opened,

@@ -145,11 +145,7 @@ async fn ended(
         Ok(Err(Stop::Broken(why))) => why,
         Err(error) => error.to_string(),
     };
-    let why = asked.source.redactor.clean(&why);
-    if handed_on {
-        return Err(Trouble::new(JobCause::Other, why));
-    }
-    tracing::warn!(why, "restic is asked for a listing");
+    asked.opened.instead(asked.source, &why, handed_on)?;
     Ok(false)
 }
 

@@ -135,6 +135,10 @@ pub enum Op {
         patterns: Vec<Bytes>,
         /// Small letters match capitals.
         ignore_case: bool,
+        /// Matches also tell `content`: equal where files of one repository hold the same, and symbolic links lead to the
+        /// same. restic does not say it, so it is missing where restic had to be asked.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        contents: bool,
     },
     /// restic's changes, one JSON line each.
     Diff {

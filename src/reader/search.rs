@@ -22,6 +22,7 @@ struct Asked<'a> {
     source: &'a Source,
     ids: &'a [String],
     patterns: Vec<Pattern>,
+    contents: bool,
 }
 
 /// Answers [`Op::Find`].
@@ -38,6 +39,7 @@ pub(super) async fn search<W: AsyncWrite + Unpin>(
         ids,
         patterns,
         ignore_case,
+        contents,
     } = op
     else {
         return Ok(());
@@ -51,6 +53,7 @@ pub(super) async fn search<W: AsyncWrite + Unpin>(
         source,
         ids,
         patterns: read.map_err(|why| Trouble::new(JobCause::Misconfigured, why))?,
+        contents: *contents,
     };
     let question = serde_json::to_vec(op).unwrap_or_default();
     // What all snapshots hold changes with the next one; what these hold does not.
@@ -80,9 +83,9 @@ async fn natively<W: AsyncWrite + Unpin>(
     answer: &mut Answer<'_, W>,
     place: Option<&Path>,
 ) -> Result<bool, Trouble> {
-    let (ids, patterns) = (asked.ids.to_vec(), asked.patterns.clone());
+    let (ids, patterns, contents) = (asked.ids.to_vec(), asked.patterns.clone(), asked.contents);
     let (mut found, working) = native.stream(move |native, take| {
-        Search::new(native, &patterns).run(&ids, &mut |hits| {
+        Search::new(native, &patterns, contents).run(&ids, &mut |hits| {
             let text = serde_json::to_vec(&hits).unwrap_or_default();
             take(text)
         })
@@ -112,10 +115,6 @@ async fn natively<W: AsyncWrite + Unpin>(
         Ok(Err(why)) => why,
         Err(error) => error.to_string(),
     };
-    let why = asked.source.redactor.clean(&why);
-    if handed_on {
-        return Err(Trouble::new(JobCause::Other, why));
-    }
-    tracing::warn!(why, opened = asked.opened.dir, "restic is asked to search");
+    asked.opened.instead(asked.source, &why, handed_on)?;
     Ok(false)
 }

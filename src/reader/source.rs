@@ -243,6 +243,19 @@ impl Opened {
         self.native.get_or_init(open).await.as_ref()
     }
 
+    /// Says that restic is asked because the trees could not be read, which only works while nothing was `handed_on`.
+    ///
+    /// # Errors
+    /// Why they could not, where something was.
+    pub(super) fn instead(&self, source: &Source, why: &str, handed_on: bool) -> Result<(), Trouble> {
+        let why = source.redactor.clean(why);
+        if handed_on {
+            return Err(Trouble::new(JobCause::Other, why));
+        }
+        tracing::warn!(why, opened = self.dir, "restic is asked instead");
+        Ok(())
+    }
+
     /// The temporary directory of this question.
     #[must_use]
     pub fn scratch(&self) -> &std::path::Path {

@@ -90,14 +90,20 @@ async fn content(opened: &Opened, source: &Source, listing: &Listing, from: u64)
     Content::begin(native, &listing.entries, insides, |_| Some(from))
 }
 
-/// The answer to a search, by snapshot and path.
-async fn found(source: &Source, patterns: &[&str], ignore_case: bool) -> Vec<(String, String, u64)> {
+/// The answer to a search.
+async fn hits(
+    source: &Source,
+    patterns: &[&str],
+    ignore_case: bool,
+    contents: bool,
+) -> Vec<serde_json::Value> {
     let request = Request {
         component_path: String::new(),
         op: Op::Find {
             ids: Vec::new(),
             patterns: patterns.iter().map(|p| Bytes(p.as_bytes().to_vec())).collect(),
             ignore_case,
+            contents,
         },
     };
     let (say, _heard) = tokio::sync::mpsc::unbounded_channel();
@@ -105,11 +111,16 @@ async fn found(source: &Source, patterns: &[&str], ignore_case: bool) -> Vec<(St
     kubestash::reader::perform(&request, source, &mut text, &say)
         .await
         .unwrap();
-    let answer: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// The same by snapshot and path.
+async fn found(source: &Source, patterns: &[&str], ignore_case: bool) -> Vec<(String, String, u64)> {
     let mut all = Vec::new();
-    for one in answer.as_array().unwrap() {
+    for one in hits(source, patterns, ignore_case, false).await {
         assert_eq!(one["hits"], one["matches"].as_array().unwrap().len());
         for hit in one["matches"].as_array().unwrap() {
+            assert!(hit.get("content").is_none(), "nobody asked for it: {hit}");
             let text = |field: &serde_json::Value| field.as_str().unwrap().to_owned();
             all.push((
                 text(&one["snapshot"]),
@@ -250,4 +261,94 @@ async fn what_restic_wrote_is_read_byte_for_byte_and_damage_never_passes() {
     let opened = source.open("").await.unwrap();
     let damaged = content(&opened, &source, &all, 0).await;
     assert!(!came(damaged, &all.entries, 0).await, "one bit differs");
+}
+
+/// A repository without a snapshot, and a directory for data.
+fn empty(restic: PathBuf) -> Repository {
+    let dir = tempfile::tempdir().unwrap();
+    for made in ["storage", "scratch", "data"] {
+        fs::create_dir_all(dir.path().join(made)).unwrap();
+    }
+    let repository = Repository { dir, restic };
+    repository.restic(&["init"]);
+    repository
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_identifies_a_content_is_equal_where_the_content_is() {
+    let Some(restic) = fixture::restic() else { return };
+    let repository = empty(restic);
+    let data = repository.data();
+    let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let write = |name: &str, text: &str, at: std::time::SystemTime| {
+        let path = data.join(name);
+        fs::write(&path, text).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(at)
+            .unwrap();
+    };
+    for (name, text) in [
+        ("sly", "one"),
+        ("touched", "same"),
+        ("copy", "same"),
+        ("nothing", ""),
+    ] {
+        write(name, text, then);
+    }
+    std::os::unix::fs::symlink("sly", data.join("link")).unwrap();
+    let backup = || repository.restic(&["backup", "--force", &data.to_string_lossy()]);
+    backup();
+    // As large as before, with the old time; and the other way round.
+    write("sly", "two", then);
+    write("touched", "same", then + std::time::Duration::from_secs(60));
+    fs::remove_file(data.join("link")).unwrap();
+    std::os::unix::fs::symlink("copy", data.join("link")).unwrap();
+    backup();
+
+    let source = repository.source(fixture::PASSWORD);
+    let names = ["sly", "touched", "copy", "nothing", "link", "data"];
+    let mut told: std::collections::BTreeMap<String, Vec<Option<String>>> = std::collections::BTreeMap::new();
+    for one in hits(&source, &names, false, true).await {
+        for hit in one["matches"].as_array().unwrap() {
+            let name = hit["path"].as_str().unwrap().rsplit('/').next().unwrap();
+            let content = hit["content"].as_str().map(str::to_owned);
+            told.entry(name.to_owned()).or_default().push(content);
+        }
+    }
+    let both = |name: &str| match told[name].as_slice() {
+        [Some(a), Some(b)] => (a.clone(), b.clone()),
+        other => panic!("{name}: {other:?}"),
+    };
+    for (name, same) in [
+        ("sly", false),
+        ("touched", true),
+        ("nothing", true),
+        ("link", false),
+    ] {
+        let (a, b) = both(name);
+        assert_eq!(a == b, same, "{name}");
+    }
+    assert_eq!(both("touched"), both("copy"));
+    assert_ne!(both("nothing").0, both("copy").0);
+    assert_eq!(
+        told["data"],
+        [None, None],
+        "a directory has no content of its own"
+    );
+
+    // restic does not say it, and the answer is there all the same.
+    let restics = Source {
+        natively: false,
+        ..source
+    };
+    let theirs = hits(&restics, &["sly"], false, true).await;
+    assert_eq!(theirs.len(), 2);
+    assert!(
+        theirs
+            .iter()
+            .all(|one| one["matches"][0].get("content").is_none())
+    );
 }

@@ -3,20 +3,33 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rustic_core::TreeId;
+use ring::digest::{Context, SHA256};
+use rustic_core::{BlobId, TreeId};
 use serde::Serialize;
 
+use super::tree::Node;
 use super::walk::{DEPTH, too_deep};
 use super::{Native, Tree};
 use crate::reader::entry::Entry;
 use crate::reader::pattern::Pattern;
+use crate::reader::perform::hex;
 
 /// What was found in one snapshot, as restic says it.
 #[derive(Serialize)]
 pub(in crate::reader) struct Hits {
-    matches: Vec<Entry>,
+    matches: Vec<Match>,
     hits: usize,
     snapshot: String,
+}
+
+/// An entry that matches.
+#[derive(Clone, Serialize)]
+struct Match {
+    #[serde(flatten)]
+    entry: Entry,
+    /// What restic does not say: see [`content`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
 }
 
 /// What matches in a directory and below it.
@@ -26,7 +39,7 @@ struct Found {
 }
 
 enum Hit {
-    Entry(Box<Entry>),
+    Match(Box<Match>),
     Below(Arc<Found>),
 }
 
@@ -34,15 +47,18 @@ enum Hit {
 pub(in crate::reader) struct Search<'a> {
     native: &'a Native,
     patterns: &'a [Pattern],
+    /// Whether matches tell what identifies their content.
+    contents: bool,
     /// The same directory in the same place holds the same matches.
     known: HashMap<(TreeId, Vec<u8>), Arc<Found>>,
 }
 
 impl<'a> Search<'a> {
-    pub(in crate::reader) fn new(native: &'a Native, patterns: &'a [Pattern]) -> Self {
+    pub(in crate::reader) fn new(native: &'a Native, patterns: &'a [Pattern], contents: bool) -> Self {
         Search {
             native,
             patterns,
+            contents,
             known: HashMap::new(),
         }
     }
@@ -91,7 +107,10 @@ impl<'a> Search<'a> {
             dir.push(b'/');
             dir.extend_from_slice(&node.name());
             if self.patterns.iter().any(|pattern| pattern.covers(dir)) {
-                found.own.push(Hit::Entry(Box::new(node.entry(dir))));
+                found.own.push(Hit::Match(Box::new(Match {
+                    entry: node.entry(dir),
+                    content: content(&node).filter(|_| self.contents),
+                })));
                 found.count += 1;
             }
             if let Some(subtree) = node.subtree
@@ -112,10 +131,26 @@ impl<'a> Search<'a> {
     }
 }
 
-fn gather(found: &Found, all: &mut Vec<Entry>) {
+/// What identifies the content of a file, or where a symbolic link leads, within a repository: a hash of the hashes of its
+/// pieces, or of the link.
+fn content(node: &Node<'_>) -> Option<String> {
+    let mut digest = Context::new(&SHA256);
+    match node.kind.as_ref() {
+        "file" => {
+            for piece in node.content.iter().flatten() {
+                digest.update(BlobId::from(*piece).to_hex().as_str().as_bytes());
+            }
+        }
+        "symlink" => digest.update(&node.link()),
+        _ => return None,
+    }
+    Some(hex(digest.finish().as_ref()))
+}
+
+fn gather(found: &Found, all: &mut Vec<Match>) {
     for hit in &found.own {
         match hit {
-            Hit::Entry(entry) => all.push((**entry).clone()),
+            Hit::Match(one) => all.push((**one).clone()),
             Hit::Below(below) => gather(below, all),
         }
     }

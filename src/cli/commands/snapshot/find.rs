@@ -114,6 +114,23 @@ pub(super) struct Match {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(super) modified: Option<Timestamp>,
+    /// What else there is to compare.
+    #[serde(skip)]
+    pub(super) more: More,
+}
+
+/// What a history compares beside size and time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct More {
+    /// Equal where the content is; absent where restic alone could be asked.
+    pub(super) content: Option<String>,
+    /// `-rw-r--r--`.
+    pub(super) permissions: String,
+    /// Numeric owner.
+    pub(super) uid: u32,
+    /// Numeric group.
+    pub(super) gid: u32,
 }
 
 /// restic's matches in one snapshot.
@@ -132,6 +149,8 @@ struct Hit {
     kind: String,
     size: u64,
     mtime: Option<Timestamp>,
+    #[serde(flatten)]
+    more: More,
 }
 
 /// The Snapshots of one Repository.
@@ -260,7 +279,7 @@ async fn named_shelves(named: Named<'_>, cluster: &Cluster, namespace: &str) -> 
     Ok(shelves)
 }
 
-/// Runs restic's search in one restic repository.
+/// Searches one restic repository; with `contents` what identifies the content of matches is asked for, too.
 ///
 /// # Errors
 /// What the reader says.
@@ -270,11 +289,13 @@ pub(super) async fn search(
     parts: &[(Part, &Snapshot)],
     patterns: &[Vec<u8>],
     ignore_case: bool,
+    contents: bool,
 ) -> Result<Vec<Match>, CliError> {
     let op = Op::Find {
         ids: parts.iter().map(|(part, _)| part.id.clone()).collect(),
         patterns: patterns.iter().cloned().map(Bytes).collect(),
         ignore_case,
+        contents,
     };
     let text = session.answer(component_path, op).await?;
     let hits: Vec<Hits> = serde_json::from_slice(&text)
@@ -293,6 +314,7 @@ pub(super) async fn search(
             kind: hit.kind,
             size: hit.size,
             modified: hit.mtime,
+            more: hit.more,
         }));
     }
     Ok(found)
@@ -314,7 +336,7 @@ pub async fn run(args: &FindArgs, context: &Context) -> Result<Exit, CliError> {
         }
         let session = Session::open(context, &args.reader, namespace, &shelf.repository).await?;
         for (path, parts) in &stores {
-            matches.extend(search(&session, path, parts, &patterns, args.ignore_case).await?);
+            matches.extend(search(&session, path, parts, &patterns, args.ignore_case, false).await?);
         }
     }
     matches.sort_by(|a, b| (a.taken, &a.component, &a.path).cmp(&(b.taken, &b.component, &b.path)));

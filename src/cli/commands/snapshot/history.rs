@@ -23,6 +23,9 @@ use crate::reader::pattern::literally;
 
 /// Show how one file changed from Snapshot to Snapshot
 ///
+/// Contents are compared, not sizes and times: changed means other content, touched that only the time, the permissions or
+/// the owner are others.
+///
 /// Examples:
 ///   kubectl kubestash snapshot history config/app.yaml --in bc/sample-backup
 ///   kubectl kubestash snapshot history /kubestash-data/app.db --repo s3-repo --all
@@ -59,8 +62,11 @@ impl View for FileHistory {
 /// A file in a Snapshot, compared with the Snapshot before.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 struct Version {
-    /// new, changed, same or gone.
+    /// new, changed (its content), touched (only what `touched` names), same or gone.
     change: &'static str,
+    /// What beside the content is other than before: modified, permissions, owner.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    touched: Vec<&'static str>,
     /// The Snapshot.
     snapshot: String,
     /// When the Snapshot was taken.
@@ -78,6 +84,19 @@ struct Version {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     modified: Option<Timestamp>,
+    /// Identifies the content: equal where it is the same. Absent where the file is gone, is a directory, or could only be
+    /// read by restic; then another size or time counts as another content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    /// Permissions as `ls -l` shows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<String>,
+    /// Numeric owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    /// Numeric group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
 }
 
 /// Shows the history.
@@ -87,10 +106,22 @@ struct Version {
 pub async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliError> {
     let asked = typed(&args.path);
     let mut versions = Vec::new();
+    let mut elsewhere: Vec<Part> = Vec::new();
     let shelves = shelves(&args.place, context).await?;
     let namespace = context.namespace().await?;
     for shelf in shelves {
-        let stores = shelf.stores(&args.place.component);
+        let mut stores = shelf.stores(&args.place.component);
+        for parts in stores.values_mut() {
+            // Nobody need look where this path cannot be.
+            parts.retain(|(part, _)| {
+                let holds = !pick::places(std::slice::from_ref(part), Some(&asked)).is_empty();
+                if !holds {
+                    elsewhere.push(part.clone());
+                }
+                holds
+            });
+        }
+        stores.retain(|_, parts| !parts.is_empty());
         if stores.is_empty() {
             continue;
         }
@@ -100,17 +131,19 @@ pub async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliError
             paths.sort();
             paths.dedup();
             let patterns: Vec<Vec<u8>> = paths.iter().map(|p| literally(p)).collect();
-            let found = search(&session, store, parts, &patterns, false).await?;
+            let found = search(&session, store, parts, &patterns, false, true).await?;
             for path in &paths {
                 versions.extend(told(&shown_by_go(path), parts, &found));
             }
         }
     }
     if versions.is_empty() {
-        return Err(
-            CliError::new(Exit::NothingMatched, format!("no Snapshot has {}", shown(&asked)))
-                .hint("`kubectl kubestash snapshot find PATTERN` looks for names"),
-        );
+        let error = CliError::new(Exit::NothingMatched, format!("no Snapshot has {}", shown(&asked)));
+        let error = match elsewhere.as_slice() {
+            [] => error,
+            parts => error.hint(format!("they hold: {}", pick::tops(parts.iter().map(Part::told)))),
+        };
+        return Err(error.hint("`kubectl kubestash snapshot find PATTERN` looks for names"));
     }
     if !args.all {
         versions.retain(|v| v.change != "same");
@@ -121,7 +154,10 @@ pub async fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliError
             .map(|v| {
                 vec![
                     v.taken.map(|t| format!("{t:.0}")).unwrap_or_default(),
-                    v.change.to_owned(),
+                    match v.change {
+                        "touched" => format!("touched ({})", v.touched.join(", ")),
+                        change => change.to_owned(),
+                    },
                     v.size.map(human::bytes).unwrap_or_default(),
                     v.modified.map(|t| format!("{t:.0}")).unwrap_or_default(),
                     v.snapshot.clone(),
@@ -142,7 +178,7 @@ fn told(path: &str, parts: &[(Part, &Snapshot)], found: &[Match]) -> Vec<Version
     let mut all: Vec<&(Part, &Snapshot)> = parts.iter().collect();
     all.sort_by_key(|(_, snapshot)| pick::time(snapshot));
     let mut versions: Vec<Version> = Vec::new();
-    let mut before: Option<(u64, Option<Timestamp>)> = None;
+    let mut before: Option<&Match> = None;
     for (part, snapshot) in all {
         // A component of several paths is looked at where this path can be.
         if !std::path::Path::new(path).starts_with(&part.top) {
@@ -152,26 +188,57 @@ fn told(path: &str, parts: &[(Part, &Snapshot)], found: &[Match]) -> Vec<Version
         let here = found
             .iter()
             .find(|m| m.snapshot == name && m.component == part.component && m.path == path);
-        let state = here.map(|m| (m.size, m.modified));
-        let change = match (&before, &state) {
+        let (change, touched) = match (before, here) {
             (None, None) => continue,
-            (None, Some(_)) => "new",
-            (Some(_), None) => "gone",
-            (Some(old), Some(new)) if old == new => "same",
-            (Some(_), Some(_)) => "changed",
+            (None, Some(_)) => ("new", Vec::new()),
+            (Some(_), None) => ("gone", Vec::new()),
+            (Some(old), Some(new)) => compared(old, new),
         };
         versions.push(Version {
             change,
+            touched,
             snapshot: name,
             taken: pick::time(snapshot),
             component: part.component.clone(),
             path: path.to_owned(),
-            size: state.map(|s| s.0),
-            modified: state.and_then(|s| s.1),
+            size: here.map(|m| m.size),
+            modified: here.and_then(|m| m.modified),
+            content: here.and_then(|m| m.more.content.clone()),
+            permissions: here.map(|m| m.more.permissions.clone()),
+            uid: here.map(|m| m.more.uid),
+            gid: here.map(|m| m.more.gid),
         });
-        before = state;
+        before = here;
     }
     versions
+}
+
+/// How a file became another one, and what of it beside the content.
+fn compared(old: &Match, new: &Match) -> (&'static str, Vec<&'static str>) {
+    let touched: Vec<&str> = [
+        ("modified", old.modified != new.modified),
+        ("permissions", old.more.permissions != new.more.permissions),
+        (
+            "owner",
+            (old.more.uid, old.more.gid) != (new.more.uid, new.more.gid),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(what, other)| other.then_some(what))
+    .collect();
+    let other_content = match (&old.more.content, &new.more.content) {
+        (Some(old), Some(new)) => old != new,
+        // Not known: a time that moved is taken for a change.
+        _ => (old.size, old.modified) != (new.size, new.modified),
+    };
+    let change = if other_content || old.kind != new.kind {
+        "changed"
+    } else if touched.is_empty() {
+        "same"
+    } else {
+        "touched"
+    };
+    (change, touched)
 }
 
 #[cfg(test)]
@@ -179,6 +246,46 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cli::commands::snapshot::find::More;
+
+    #[test]
+    fn a_change_is_told_by_content_where_it_is_known() {
+        let file = |content: Option<&str>, time: &str, permissions: &str, uid| Match {
+            snapshot: "s".into(),
+            repository: "r".into(),
+            taken: None,
+            component: "dump".into(),
+            path: "/f".into(),
+            kind: "file".into(),
+            size: 3,
+            modified: time.parse().ok(),
+            more: More {
+                content: content.map(Into::into),
+                permissions: permissions.into(),
+                uid,
+                gid: 0,
+            },
+        };
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+        let old = file(Some("a"), early, "-rw-r--r--", 0);
+        for (new, change, touched) in [
+            (old.clone(), "same", &[][..]),
+            // As large, and with the old time set again.
+            (file(Some("b"), early, "-rw-r--r--", 0), "changed", &[]),
+            (file(Some("b"), late, "-rw-r--r--", 0), "changed", &["modified"]),
+            (file(Some("a"), late, "-rw-r--r--", 0), "touched", &["modified"]),
+            (
+                file(Some("a"), early, "-rw-------", 7),
+                "touched",
+                &["permissions", "owner"],
+            ),
+            (file(None, early, "-rw-r--r--", 0), "same", &[]),
+            (file(None, late, "-rw-r--r--", 0), "changed", &["modified"]),
+            (file(None, early, "-rw-------", 0), "touched", &["permissions"]),
+        ] {
+            assert_eq!(compared(&old, &new), (change, touched.to_vec()), "{new:?}");
+        }
+    }
 
     #[test]
     fn a_history_tells_when_a_file_came_changed_and_went() {
@@ -208,6 +315,7 @@ mod tests {
             kind: "file".into(),
             size,
             modified: None,
+            more: More::default(),
         };
         let found = [at("s2", 1), at("s3", 1), at("s4", 2)];
         let told: Vec<(String, &str)> = told("/data/f", &parts, &found)
