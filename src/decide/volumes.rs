@@ -242,7 +242,8 @@ fn covering(pod: &PodSpec, paths: &[String], read_only: bool, out: &mut Volumes)
 }
 
 /// True when `path` is `directory` or lies below it.
-fn within(path: &str, directory: &str) -> bool {
+#[must_use]
+pub fn within(path: &str, directory: &str) -> bool {
     let (path, directory) = (path.trim_end_matches('/'), directory.trim_end_matches('/'));
     path == directory
         || path

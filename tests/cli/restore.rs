@@ -56,6 +56,35 @@ fn the_newest_snapshot_that_succeeded_goes_back_to_its_target() {
 }
 
 #[test]
+fn a_namespace_alone_means_the_object_of_the_same_name_there() {
+    let world = prepared("restore-far");
+    world.namespace("restore-away");
+    let far = [
+        "restore",
+        "sample",
+        "-n",
+        "restore-far",
+        "--target-namespace",
+        "restore-away",
+    ];
+    shown!(world.run(&far), @r"
+    exit 7
+    err| error: PersistentVolumeClaim data in namespace restore-away not found.
+    err| hint: create it first, or name another with --target KIND/NAME
+    ");
+    world.create(&json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "restore-away"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}));
+    let run = world.run(&[&far[..], &["-o", "json", "-q"]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let made: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(made["metadata"]["namespace"], "restore-far");
+    assert_eq!(
+        made["spec"]["target"],
+        json!({"apiGroup": "", "kind": "PersistentVolumeClaim", "name": "data", "namespace": "restore-away"})
+    );
+}
+
+#[test]
 fn restores_of_the_same_second_have_names_of_their_own() {
     let world = prepared("restore-same");
     let all: std::collections::BTreeSet<String> = (0..6)

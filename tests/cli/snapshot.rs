@@ -1,8 +1,8 @@
-//! `snapshot list`.
+//! `snapshot list`, and paths that no Snapshot has.
 
 use serde_json::json;
 
-use super::world::{shown, snapshot, world};
+use super::world::{configuration, shown, snapshot, world};
 
 #[test]
 fn the_list_takes_every_form() {
@@ -91,4 +91,42 @@ fn long_histories_come_in_pages() {
         .collect();
     assert_eq!(names.len(), 1203);
     assert_eq!((names[0], names[1202]), ("repo-0000", "repo-1202"));
+}
+
+#[test]
+fn a_path_beside_everything_that_was_backed_up_starts_no_reader() {
+    let world = world();
+    world.namespace("beside");
+    world.create(&configuration("beside", "sample"));
+    let mut snapshot = snapshot("beside", "repo-1", "Succeeded", "2026-01-01T00:00:00Z");
+    let read = |id: &str, path: &str| {
+        json!({"phase": "Succeeded", "driver": "Restic", "path": "repository/v1/daily/x",
+            "resticStats": [{"summary": {"id": id, "hostPath": path, "size": "1 B", "uploaded": "1 B"}}]})
+    };
+    snapshot["status"]["components"] = json!({"dump-pod-0": read("a1", "/var/lib/db"),
+        "dump-pod-1": read("a2", "/var/lib/db"), "config": read("a3", "/etc/app")});
+    world.create(&snapshot);
+    let said = "exit 6\n\
+        err| error: /srv/db is not in Snapshot repo-1.\n\
+        err| hint: it holds: /etc/app (config), /var/lib/db (dump-pod-0, dump-pod-1)\n\
+        err| hint: a path without a slash in front is meant below each of them\n";
+    let to = tempfile::tempdir().unwrap();
+    let new = to.path().join("new");
+    for args in [
+        &["ls", "repo-1", "/srv/db"][..],
+        &["tree", "repo-1", "/srv/db"],
+        &["cat", "repo-1", "/srv/db"],
+        &["download", "bc/sample", "config.yaml", "/srv/db", "-o", "tar"],
+        &["download", "bc/sample", "/srv/db", "--to", new.to_str().unwrap()],
+    ] {
+        let run = world.run(&[&["snapshot", "-n", "beside"], args].concat());
+        assert_eq!(run.all(), said, "{args:?}");
+    }
+    assert!(!new.exists(), "nothing is made for what cannot be there");
+    shown!(world.run(&["snapshot", "history", "/srv/db", "--in", "repo-1", "-n", "beside"]), @r"
+    exit 6
+    err| error: no Snapshot has /srv/db.
+    err| hint: they hold: /etc/app (config), /var/lib/db (dump-pod-0, dump-pod-1)
+    err| hint: `kubectl kubestash snapshot find PATTERN` looks for names
+    ");
 }

@@ -164,7 +164,10 @@ fn what_matches_nothing_is_no_success() {
     scene.with_files();
     let outside = scene.restored(&["app", "--path", "/etc/passwd"]);
     assert_eq!(outside.code, 6, "{outside:?}");
-    assert!(outside.err.contains("/kubestash-data"), "{outside:?}");
+    assert!(
+        outside.err.contains("it holds: /kubestash-data (dump)"),
+        "{outside:?}"
+    );
     assert!(
         stage.list(&scene.namespace, "restoresession", "").is_empty(),
         "nothing is created for a path that cannot be there"
@@ -331,6 +334,15 @@ fn a_restore_goes_into_another_volume_and_another_namespace() {
     ]);
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(other.fingerprint("far-pod", "/data"), before);
+
+    // The namespace alone: the claim of the same name there, and not the one that was backed up.
+    other.volume("data");
+    stage.sh(&scene.namespace, "data-pod", "echo here > /data/only-here");
+    let here = scene.fingerprint("data-pod", "/data");
+    let said = scene.restored(&["app", "--target-namespace", &other.namespace]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(other.fingerprint("data-pod", "/data"), before);
+    assert_eq!(scene.fingerprint("data-pod", "/data"), here);
 
     let missing = scene.restored(&["app", "--target", "pvc/nowhere"]);
     assert_eq!(missing.code, 7, "{missing:?}");

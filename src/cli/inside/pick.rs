@@ -1,9 +1,11 @@
 //! Snapshots as people name them, and where in the repository their data is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
 use kube::ResourceExt;
 
+use super::entry::shown;
 use super::{CliError, Sink};
 use crate::api::core::BackupConfiguration;
 use crate::api::labels::REPO_NAME;
@@ -30,6 +32,13 @@ pub struct Part {
     pub id: String,
     /// The path that was read, with a leading slash.
     pub top: String,
+}
+
+impl Part {
+    /// Its path and whose it is.
+    pub fn told(&self) -> (String, &str) {
+        (self.top.clone(), &self.component)
+    }
 }
 
 /// A Snapshot that was named, with the parts that were asked for.
@@ -277,6 +286,29 @@ impl Picked {
             .any(|two| matches!(two, [a, b] if a.component != b.component))
     }
 
+    /// Refuses paths that lie beside everything that was backed up, before anything is started to look for them.
+    ///
+    /// # Errors
+    /// For the first of them, with the paths that there are.
+    pub fn may_hold<'p>(&self, paths: impl IntoIterator<Item = &'p [u8]>) -> Result<(), CliError> {
+        let beside = |path: &&[u8]| self.places(Some(path)).is_empty();
+        match paths.into_iter().find(beside) {
+            Some(path) => Err(self.nowhere(path)),
+            None => Ok(()),
+        }
+    }
+
+    /// No part has the path.
+    pub fn nowhere(&self, path: &[u8]) -> CliError {
+        let name = self.name();
+        CliError::new(
+            Exit::NothingMatched,
+            format!("{} is not in Snapshot {name}", shown(path)),
+        )
+        .hint(format!("it holds: {}", tops(self.parts.iter().map(Part::told))))
+        .hint("a path without a slash in front is meant below each of them")
+    }
+
     /// The parts that may hold a path, each with the full path in it. Without a path the top of each; a path that does not
     /// begin with a slash is meant below the top.
     pub fn places(&self, path: Option<&[u8]>) -> Vec<(Part, Vec<u8>)> {
@@ -302,6 +334,22 @@ pub fn places(parts: &[Part], path: Option<&[u8]>) -> Vec<(Part, Vec<u8>)> {
         }
     }
     found
+}
+
+/// Paths that were backed up in words, each once with its components.
+pub fn tops<'a>(parts: impl IntoIterator<Item = (String, &'a str)>) -> String {
+    let mut by_top: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (top, component) in parts {
+        by_top.entry(top).or_default().insert(component);
+    }
+    let told: Vec<String> = by_top
+        .into_iter()
+        .map(|(top, components)| {
+            let components: Vec<&str> = components.into_iter().collect();
+            format!("{top} ({})", components.join(", "))
+        })
+        .collect();
+    told.join(", ")
 }
 
 /// A path in a part: absolute paths stay, others are below its top; `.`, doubled and trailing slashes go.

@@ -6,6 +6,7 @@ use super::{State, pairs};
 use crate::api::addons::{Addon, Task};
 use crate::api::shared::ParameterDefinition;
 use crate::cluster::{Kind, kinds};
+use crate::decide::volumes;
 use crate::wizard::found::Found;
 use crate::wizard::prompter::{Choice, Prompter, Question, Reply, choose, fail, fail_with};
 
@@ -157,6 +158,7 @@ fn ask(state: &mut State, parameter: &ParameterDefinition, prompter: &mut dyn Pr
         .found_target()
         .map(|t| t.mounts.iter().map(|m| m.path.clone()).collect())
         .unwrap_or_default();
+    let reached = reached(state);
     let default = match parameter.name.as_str() {
         "paths" if !mounts.is_empty() => Some(mounts.join(",")),
         _ => parameter.default.clone(),
@@ -169,8 +171,8 @@ fn ask(state: &mut State, parameter: &ParameterDefinition, prompter: &mut dyn Pr
         if required && text.is_empty() {
             return Err("it cannot be empty".to_owned());
         }
-        if parameter.name == "paths" && !text.split(',').all(|p| p.trim().starts_with('/')) {
-            return Err("paths begin with / and are separated by commas".to_owned());
+        if parameter.name == "paths" {
+            beside(text, &reached).map_or(Ok(()), |(why, hint)| Err(format!("{why}; {hint}")))?;
         }
         Ok(String::new())
     };
@@ -178,6 +180,36 @@ fn ask(state: &mut State, parameter: &ParameterDefinition, prompter: &mut dyn Pr
     let value = prompter.text(&question, default.as_deref(), &fits)?;
     put(state, &parameter.name, value);
     Ok(())
+}
+
+/// Where the catalog's own Addons read of the target; nothing where the target or the Addon is not known.
+fn reached(state: &State) -> Vec<String> {
+    let Some(target) = state.found_target() else {
+        return Vec::new();
+    };
+    match chosen(state) {
+        Some((addon, _, _)) if addon == by_kind(target.kind) => target.reached.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// What is wrong with the first of `paths` that no backup could read, and what there is instead. A path above a mount is
+/// fine: what is mounted below it is read.
+fn beside(paths: &str, reached: &[String]) -> Option<(String, String)> {
+    for path in paths.split(',').map(str::trim) {
+        if !path.starts_with('/') {
+            let hint = "such as /var/lib/data,/etc/app".to_owned();
+            return Some(("paths begin with / and are separated by commas".to_owned(), hint));
+        }
+        let within = |mount: &String| volumes::within(path, mount) || volumes::within(mount, path);
+        if !reached.is_empty() && !reached.iter().any(within) {
+            return Some((
+                format!("{path} lies outside every volume that is backed up"),
+                format!("mounted are: {}", reached.join(", ")),
+            ));
+        }
+    }
+    None
 }
 
 fn title(name: &str) -> String {
@@ -202,6 +234,11 @@ pub(super) fn required(state: &mut State, prompter: &mut dyn Prompter) -> Reply<
             format!("task {name} of Addon {addon} has no parameter {unknown}"),
             format!("it has: {}", known.join(", ")),
         );
+    }
+    if let Some(paths) = given.get("paths")
+        && let Some((why, hint)) = beside(paths, &reached(state))
+    {
+        return fail_with(format!("--paths: {why}"), hint);
     }
     let open = task
         .parameters

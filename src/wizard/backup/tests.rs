@@ -112,6 +112,41 @@ fn a_workload_gets_its_paths_and_its_user() {
 }
 
 #[test]
+fn paths_beside_every_mount_are_refused_with_what_is_mounted() {
+    for (target, paths, mounted) in [
+        (
+            "sts/db",
+            "/var/lib/db/sub,/srv/db",
+            "mounted are: /etc/db, /var/lib/db",
+        ),
+        ("pvc/documents", "/data", "mounted are: /kubestash-data"),
+    ] {
+        let answers = BackupAnswers {
+            paths: Some(paths.into()),
+            ..given(target)
+        };
+        let (ended, _) = run(answers, found(usual), &mut Nobody::default());
+        let text = format!("{ended:?}");
+        assert!(
+            text.contains("outside every volume") && text.contains(mounted),
+            "{text}"
+        );
+    }
+    for (target, paths) in [
+        ("sts/db", "/var/lib"),
+        ("sts/db", "/var/lib/db/wal"),
+        ("pvc/documents", "/kubestash-data/a"),
+    ] {
+        let answers = BackupAnswers {
+            paths: Some(paths.into()),
+            ..given(target)
+        };
+        let (ended, _) = run(answers, found(usual), &mut Nobody::default());
+        assert_eq!(ended, Ok(()), "{paths}");
+    }
+}
+
+#[test]
 fn nobody_is_told_every_missing_flag_at_once() {
     let mut nobody = Nobody::default();
     let (ended, _) = run(BackupAnswers::default(), found(|_| {}), &mut nobody);

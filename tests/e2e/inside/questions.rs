@@ -111,6 +111,16 @@ fn finds(look: &Looker<'_>, old: &str, new: &str) {
     assert_eq!(told("deep/er/app.yaml"), ["new", "changed"]);
     assert_eq!(told("/kubestash-data/gone"), ["new", "gone"]);
     assert_eq!(told("plain"), ["new", "same"]);
+    // Its mode is another one; that of the other was, between the two.
+    assert_eq!(told("many/f4"), ["new", "touched"]);
+    assert_eq!(told("many/f3"), ["new", "same"]);
+    let beside = look.asked(&["history", "/data/plain", "--in", "bc/look"]);
+    assert_eq!(beside.code, 6, "{}", beside.err);
+    assert!(
+        beside.err.contains("they hold: /kubestash-data (dump)"),
+        "{}",
+        beside.err
+    );
     assert_eq!(told("with space/b\\ck[1]?"), ["new", "same"]);
     assert_eq!(look.asked(&["history", "never", "--repo", "look-repo"]).code, 6);
 }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 
-use super::ls::nowhere;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::entry::{shown, typed};
@@ -65,7 +64,7 @@ pub async fn run(args: &CatArgs, context: &Context) -> Result<Exit, CliError> {
     };
     let places = picked.places(Some(&asked));
     if places.is_empty() {
-        return Err(nowhere(&picked, &asked));
+        return Err(picked.nowhere(&asked));
     }
     let namespace = context.namespace().await?;
     let session = Session::open(context, &args.reader, namespace, picked.repository()).await?;
@@ -90,7 +89,7 @@ pub async fn run(args: &CatArgs, context: &Context) -> Result<Exit, CliError> {
     }
     let (part, path) = match holders.as_slice() {
         [one] => *one,
-        [] => return Err(missing.unwrap_or_else(|| nowhere(&picked, &asked))),
+        [] => return Err(missing.unwrap_or_else(|| picked.nowhere(&asked))),
         several => {
             let names: Vec<&str> = several.iter().map(|(p, _)| p.component.as_str()).collect();
             return Err(

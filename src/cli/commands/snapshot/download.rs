@@ -179,7 +179,7 @@ pub async fn run(args: &DownloadArgs, context: &Context) -> Result<Exit, CliErro
     if format.is_table() {
         context.ui.line(&format!(
             "{}, {}, in {}: complete, sizes and hashes compared",
-            human::counted(usize::try_from(done.files).unwrap_or(0), "file"),
+            human::counted(done.files, "file"),
             human::bytes(done.bytes),
             done.directory
         ))?;

@@ -114,6 +114,7 @@ pub async fn run(args: &LsArgs, context: &Context) -> Result<Exit, CliError> {
     let words: Vec<&OsString> = args.snapshot.iter().chain(&args.path).collect();
     let (picked, rest) = pick::first(context, &words, &args.files, &args.component).await?;
     let path = at_most_one(&rest)?;
+    picked.may_hold(path.map(typed).as_deref())?;
     let namespace = context.namespace().await?;
     let session = Session::open(context, &args.reader, namespace, picked.repository()).await?;
     let several = picked.several();
@@ -216,18 +217,8 @@ pub(in crate::cli) async fn each(
     match missing {
         _ if found => Ok(()),
         Some(error) => Err(error),
-        None => Err(nowhere(picked, asked.as_deref().unwrap_or_default())),
+        None => Err(picked.nowhere(asked.as_deref().unwrap_or_default())),
     }
-}
-
-/// No part can hold the path.
-pub(in crate::cli) fn nowhere(picked: &Picked, path: &[u8]) -> CliError {
-    let tops: Vec<&str> = picked.parts.iter().map(|p| p.top.as_str()).collect();
-    CliError::new(
-        Exit::NothingMatched,
-        format!("{} is not in Snapshot {}", shown(path), picked.name()),
-    )
-    .hint(format!("it holds: {}", tops.join(", ")))
 }
 
 /// Draws the tree.
@@ -238,6 +229,7 @@ pub async fn tree(args: &TreeArgs, context: &Context) -> Result<Exit, CliError> 
     let words: Vec<&OsString> = args.snapshot.iter().chain(&args.path).collect();
     let (picked, rest) = pick::first(context, &words, &args.files, &args.component).await?;
     let path = at_most_one(&rest)?;
+    picked.may_hold(path.map(typed).as_deref())?;
     let namespace = context.namespace().await?;
     let session = Session::open(context, &args.reader, namespace, picked.repository()).await?;
     let mut entries: Vec<(String, Vec<u8>, Entry)> = Vec::new();

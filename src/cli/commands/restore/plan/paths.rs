@@ -2,17 +2,21 @@
 
 use crate::cli::commands::restore::RestoreArgs;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::inside::pick;
 use crate::cli::views::SnapshotDetail;
 
 /// What restic is to include. A path that is not whole is meant below each path that was backed up; characters with a
 /// meaning in patterns stand for themselves in it. Nothing when a path means everything.
 ///
 /// # Errors
-/// When a whole path lies beside everything that was backed up.
+/// When a path leads up, or a whole one lies beside everything that was backed up.
 pub(super) fn patterns(snapshot: &SnapshotDetail, args: &RestoreArgs) -> Result<Vec<String>, CliError> {
     let tops = tops(snapshot, &args.components);
     let mut all = Vec::new();
     for path in &args.paths {
+        if path.split('/').any(|segment| segment == "..") {
+            return Err(CliError::usage(format!("--path {path}: write it without `..`")));
+        }
         let clean = cleaned(path);
         let whole = if path.starts_with('/') {
             if !tops.is_empty() && !tops.iter().any(|top| inside(&clean, top) || inside(top, &clean)) {
@@ -20,7 +24,7 @@ pub(super) fn patterns(snapshot: &SnapshotDetail, args: &RestoreArgs) -> Result<
                     Exit::NothingMatched,
                     format!("{path} is not in Snapshot {}", snapshot.metadata.name),
                 )
-                .hint(format!("it has what was at {}", tops.join(", ")))
+                .hint(format!("it holds: {}", held(snapshot, &args.components)))
                 .hint("a path without a slash in front is meant below that"));
             }
             vec![clean]
@@ -40,20 +44,32 @@ pub(super) fn patterns(snapshot: &SnapshotDetail, args: &RestoreArgs) -> Result<
     Ok(all)
 }
 
-/// The paths that were backed up, each once, with a slash in front and none behind.
+/// The paths that were backed up, with a slash in front and none behind, each with its component.
+fn read<'a>(
+    snapshot: &'a SnapshotDetail,
+    components: &'a [String],
+) -> impl Iterator<Item = (String, &'a str)> {
+    let wanted = |name: &String| components.is_empty() || components.contains(name);
+    let all = snapshot.status.components.iter();
+    all.filter(move |(name, _)| wanted(name))
+        .flat_map(|(name, component)| component.restic_stats.iter().map(move |stats| (name, stats)))
+        .filter_map(|(name, stats)| {
+            let top = stats.summary.as_ref()?.host_path.trim_matches('/');
+            Some((format!("/{top}"), name.as_str()))
+        })
+}
+
+/// The paths that were backed up, each once.
 fn tops(snapshot: &SnapshotDetail, components: &[String]) -> Vec<String> {
-    let mut tops: Vec<String> = snapshot
-        .status
-        .components
-        .iter()
-        .filter(|(name, _)| components.is_empty() || components.contains(name))
-        .flat_map(|(_, component)| &component.restic_stats)
-        .filter_map(|stats| stats.summary.as_ref())
-        .map(|summary| format!("/{}", summary.host_path.trim_matches('/')))
-        .collect();
+    let mut tops: Vec<String> = read(snapshot, components).map(|(top, _)| top).collect();
     tops.sort_unstable();
     tops.dedup();
     tops
+}
+
+/// The same in words, with the components of each.
+fn held(snapshot: &SnapshotDetail, components: &[String]) -> String {
+    pick::tops(read(snapshot, components))
 }
 
 /// With a slash in front, without doubled and trailing ones and without `.`; the root is empty.
@@ -138,7 +154,22 @@ mod tests {
         );
         let error = asked(&["--path", "/database"]).unwrap_err();
         assert_eq!(error.exit, Exit::NothingMatched);
-        assert!(error.hints[0].contains("/data, /etc/app"), "{:?}", error.hints);
+        assert!(
+            error.hints[0].contains("/data (a), /etc/app (b)"),
+            "{:?}",
+            error.hints
+        );
+    }
+
+    #[test]
+    fn a_path_that_leads_up_is_no_path() {
+        for up in ["../x", "x/..", "/data/../etc"] {
+            assert_eq!(asked(&["--path", up]).unwrap_err().exit, Exit::Usage);
+        }
+        assert_eq!(
+            asked(&["--path", "a..b", "--components", "a"]).unwrap(),
+            ["/data/a..b"]
+        );
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::Wanted;
-use crate::cli::commands::snapshot::ls::nowhere;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::inside::Session;
@@ -43,6 +42,8 @@ pub(super) async fn open<'c>(
 ) -> Result<(Session<'c>, Vec<Unit>), CliError> {
     let namespace = context.namespace().await?;
     let repository = picked.repository();
+    let asked: Vec<Vec<u8>> = wanted.paths.iter().map(|path| typed(path)).collect();
+    picked.may_hold(asked.iter().map(Vec::as_slice))?;
     let session = Session::open(context, wanted.reader, namespace, repository).await?;
     let units = units(&session, picked, wanted).await?;
     let bytes: u64 = units.iter().map(Unit::bytes).sum();
@@ -81,7 +82,7 @@ async fn units(session: &Session<'_>, picked: &Picked, wanted: &Wanted<'_>) -> R
             }
         }
         if !found {
-            return Err(nowhere(picked, path.as_deref().unwrap_or_default()));
+            return Err(picked.nowhere(path.as_deref().unwrap_or_default()));
         }
     }
     Ok(units)
