@@ -27,7 +27,7 @@ use crate::{
         core::{BackupConfiguration, BackupSessionStatus, RestorePhase, RestoreSessionStatus},
         shared::ConditionStatus,
     },
-    decide::{conditions, target},
+    decide::{conditions, target, words::counted},
 };
 
 /// Why an object is as it is. It is among the facts; an object that is not there has the answer that it is not.
@@ -165,9 +165,14 @@ pub fn job_warnings(result: &JobResult) -> Vec<String> {
         let skipped = repository.skipped_count > 0 || !repository.skipped_files.is_empty();
         if skipped || repository.outcome == JobOutcome::Partial {
             all.push(format!(
-                "Repository \"{}\": {} files could not be read and are not in the backup: {}",
+                "Repository \"{}\": {} could not be read and {} not in the backup: {}",
                 repository.name,
-                repository.skipped_count,
+                counted(repository.skipped_count, "file"),
+                if repository.skipped_count == 1 {
+                    "is"
+                } else {
+                    "are"
+                },
                 repository.skipped_files.join(", ")
             ));
         }

@@ -31,3 +31,4 @@ pub mod usage_policy;
 pub mod variables;
 pub mod volume_owner;
 pub mod volumes;
+pub mod words;

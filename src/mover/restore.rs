@@ -17,6 +17,7 @@ use crate::api::config::job_plan::{ResticSource, RestorePlan};
 use crate::api::config::job_result::{JobCause, JobOutcome, JobResult, RepositoryResult};
 use crate::api::core::{ComponentRestoreStatus, GROUP, RestorePhase, RestoreProgress};
 use crate::decide::size;
+use crate::decide::words::counted;
 use crate::restic::errors::{self, Cause};
 use crate::restic::messages::{Message, RestoreSummary, Status};
 use crate::restic::{Command, Outcome, ResticError};
@@ -330,8 +331,9 @@ fn judge(
         }
         let mut failure = Failure::from(error);
         failure.message = format!(
-            "{} files could not be restored: {}",
-            errors.content, failure.message
+            "{} could not be restored: {}",
+            counted(errors.content, "file"),
+            failure.message
         );
         return Err(failure);
     }
@@ -354,15 +356,15 @@ fn judge(
     if complete || errors.attributes > 0 {
         return Ok(());
     }
-    let counted = summary.cloned().unwrap_or_default();
+    let done = summary.cloned().unwrap_or_default();
     Err(Failure::new(
         JobCause::RestoreIncomplete,
         format!(
-            "only {} of {} files ({} of {} bytes) of {} were restored although restic reported no error; restore again",
-            counted.files_restored,
-            counted.total_files,
-            counted.bytes_restored,
-            counted.total_bytes,
+            "only {} of {} ({} of {} bytes) came back from {} although restic reported no error; restore again",
+            done.files_restored,
+            counted(done.total_files, "file"),
+            done.bytes_restored,
+            done.total_bytes,
             source.host_path
         ),
     ))

@@ -1,5 +1,6 @@
 //! Judges what a restore could not do with single files.
 
+use crate::decide::words::counted;
 use crate::restic::messages::ItemError;
 
 /// How many files are named.
@@ -41,8 +42,8 @@ impl FileErrors {
     pub(super) fn warning(&self) -> Option<String> {
         (self.attributes > 0).then(|| {
             format!(
-                "owner, mode, times or extended attributes of {} files could not be set, their contents are complete; the first: {}",
-                self.attributes,
+                "owner, mode, times or extended attributes of {} could not be set, all contents are complete; the first: {}",
+                counted(self.attributes, "file"),
                 self.attribute_files.first().map_or("", String::as_str)
             )
         })

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use crate::decide::words::counted;
+
 /// Bytes in binary units with one decimal: `512 B`, `1.5 KiB`, `2.0 GiB`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -127,16 +129,6 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(total).map_err(|_| wrong())
 }
 
-/// `1 file`, `2 files`: the number with the noun it counts.
-pub fn counted(count: usize, noun: &str) -> String {
-    let plural = match noun.strip_suffix('y') {
-        _ if count == 1 => noun.to_owned(),
-        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
-        _ => format!("{noun}s"),
-    };
-    format!("{count} {plural}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,12 +203,5 @@ mod tests {
         assert_eq!(go_duration(Duration::from_secs(58)), "58s");
         assert_eq!(go_duration(Duration::from_secs(62)), "1m2s");
         assert_eq!(go_duration(Duration::from_secs(3600)), "1h0m0s");
-    }
-
-    #[test]
-    fn nouns_are_counted() {
-        assert_eq!(counted(1, "repository"), "1 repository");
-        assert_eq!(counted(2, "repository"), "2 repositories");
-        assert_eq!(counted(0, "day"), "0 days");
     }
 }

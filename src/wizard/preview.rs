@@ -183,7 +183,7 @@ fn long(time: SignedDuration) -> String {
         60..=699 => (days / 30, "month"),
         _ => (days / 365, "year"),
     };
-    human::counted(usize::try_from(count).unwrap_or(0), noun)
+    human::counted(count, noun)
 }
 
 /// The rules of a policy in words: `7 daily, 4 weekly, nothing older than 2mo`.

@@ -12,6 +12,9 @@ use crate::output::human;
 /// Kinds that use claims without being targets, owners before what they own.
 pub const USERS: [&Kind; 3] = [&kinds::CRON_JOB, &kinds::JOB, &kinds::POD];
 
+/// Where the catalog's Addon mounts a claim.
+const CLAIM_AT: &str = "/kubestash-data";
+
 /// The kinds that can be backed up and restored into.
 pub const KINDS: [&Kind; 4] = [
     &kinds::DEPLOYMENT,
@@ -38,6 +41,8 @@ pub struct Target {
     pub name: String,
     /// Where a workload has data; empty for claims.
     pub mounts: Vec<Mount>,
+    /// Where a backup reads: the paths at which it mounts what the pods mount.
+    pub reached: Vec<String>,
     /// One line about it.
     pub detail: String,
     /// The user that its containers run as, where that is set.
@@ -177,6 +182,7 @@ fn claim(object: &Value, users: &BTreeMap<String, (String, Option<i64>)>) -> Tar
         kind: &kinds::CLAIM,
         name,
         mounts: Vec::new(),
+        reached: vec![CLAIM_AT.to_owned()],
         detail: parts.join(" · "),
         user: user.and_then(|(_, user)| *user),
         used_by: user.map(|(by, _)| by.clone()),
@@ -189,7 +195,7 @@ fn workload(kind: &'static Kind, object: &Value, sizes: &BTreeMap<&str, &str>) -
     let nodes = object
         .pointer("/status/desiredNumberScheduled")
         .and_then(Value::as_u64);
-    let count = |number: u64, noun: &str| human::counted(usize::try_from(number).unwrap_or(0), noun);
+    let count = |number: u64, noun: &str| human::counted(number, noun);
     let mut parts = Vec::new();
     if let Some(pods) = pods {
         parts.push(count(pods, "pod"));
@@ -209,6 +215,7 @@ fn workload(kind: &'static Kind, object: &Value, sizes: &BTreeMap<&str, &str>) -
         kind,
         name: text(object, "/metadata/name").to_owned(),
         mounts,
+        reached: reached(object),
         detail: parts.join(" · "),
         user,
         used_by: None,
@@ -231,6 +238,24 @@ fn mounts(object: &Value, sizes: &BTreeMap<&str, &str>) -> Vec<Mount> {
             }
         }
     }
+    found
+}
+
+/// Where the Jobs of a backup mount what the containers mount: all but what lives and dies with a pod, and what is its own
+/// secret. Sorted, each path once.
+fn reached(object: &Value) -> Vec<String> {
+    let own = ["emptyDir", "ephemeral", "projected", "downwardAPI"];
+    let own: Vec<&str> = items(object, "/spec/template/spec/volumes")
+        .filter(|volume| own.iter().any(|kind| volume.get(kind).is_some()))
+        .map(|volume| text(volume, "/name"))
+        .collect();
+    let mut found: Vec<String> = items(object, "/spec/template/spec/containers")
+        .flat_map(|container| items(container, "/volumeMounts"))
+        .filter(|mount| !own.contains(&text(mount, "/name")))
+        .map(|mount| text(mount, "/mountPath").to_owned())
+        .collect();
+    found.sort_unstable();
+    found.dedup();
     found
 }
 

@@ -232,7 +232,7 @@ pub async fn download(args: &DownloadArgs, context: &Context) -> Result<Exit, Cl
     let done = download::download(&picked, &wanted, context).await?;
     context.ui.line(&format!(
         "{}, {}, in {}: complete, sizes and hashes compared",
-        human::counted(usize::try_from(done.files()).unwrap_or(0), "file"),
+        human::counted(done.files(), "file"),
         human::bytes(done.bytes()),
         to.display()
     ))?;

@@ -173,8 +173,10 @@ impl ComponentState {
             (done, total) => parts.push(format!("{done} of {total}")),
         }
         match (self.files_done, self.files_total) {
-            (Some(done), Some(total)) if total > 0 => parts.push(format!("{done} of {total} files")),
-            (Some(done), _) if done > 0 => parts.push(format!("{done} files")),
+            (Some(done), Some(total)) if total > 0 => {
+                parts.push(format!("{done} of {}", human::counted(total, "file")))
+            }
+            (Some(done), _) if done > 0 => parts.push(human::counted(done, "file")),
             _ => {}
         }
         if !self.speed.is_empty() {

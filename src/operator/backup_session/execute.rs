@@ -24,6 +24,7 @@ use crate::{
         backup::{self, BackupFacts, PlannedJob},
         plan::RepositoryFacts,
         target::{self, Target},
+        words::counted,
     },
     operator::{
         Error,
@@ -109,13 +110,13 @@ pub(super) async fn execute(run: &mut Run) -> Result<Step, Error> {
         types::SNAPSHOTS_ENSURED,
         true,
         reason::SUCCESSFULLY_ENSURED_SNAPSHOTS,
-        format!("{count} Snapshots ensured"),
+        format!("{} ensured", counted(count, "Snapshot")),
     );
     run.set(
         types::BACKUP_EXECUTOR_ENSURED,
         true,
         reason::SUCCESSFULLY_ENSURED_BACKUP_EXECUTOR,
-        format!("{} Jobs ensured", planned.len()),
+        format!("{} ensured", counted(planned.len(), "Job")),
     );
     run.save().await?;
     Ok(Step::Done)

@@ -13,6 +13,7 @@ use crate::{
         backup, conditions, explain,
         hooks::{HookSession, When},
         target, trigger,
+        words::counted,
     },
     operator::{
         Error,
@@ -135,7 +136,12 @@ pub(super) async fn post(run: &mut Run) -> Result<Step, Error> {
                 .hooks
                 .as_ref()
                 .map_or(0, |hooks| hooks.post_hooks.len());
-            run.set(type_, true, because, format!("{count} hooks executed"));
+            run.set(
+                type_,
+                true,
+                because,
+                format!("{} executed", counted(count, "hook")),
+            );
         }
         Progress::Failed(why) => {
             let because = reason::FAILED_TO_EXECUTE_POST_BACKUP_HOOKS;

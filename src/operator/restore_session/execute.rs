@@ -27,6 +27,7 @@ use crate::{
         conditions, restore,
         restore::RestoreFacts,
         target::{self, Target},
+        words::counted,
     },
     operator::{
         Error,
@@ -272,7 +273,7 @@ async fn make(run: &mut Run, resolved: &Resolved, target: &Target) -> Result<Ste
         types::RESTORE_EXECUTOR_ENSURED,
         true,
         reason::SUCCESSFULLY_ENSURED_RESTORE_EXECUTOR,
-        format!("{} Jobs ensured", planned.len()),
+        format!("{} ensured", counted(planned.len(), "Job")),
     );
     run.save().await?;
     Ok(Step::Done)

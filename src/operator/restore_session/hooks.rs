@@ -12,6 +12,7 @@ use crate::{
         conditions, explain,
         hooks::{HookSession, When},
         restore, target,
+        words::counted,
     },
     operator::{
         Error,
@@ -103,7 +104,12 @@ pub(super) async fn post(run: &mut Run) -> Result<Step, Error> {
         }
         Progress::Done => {
             let because = reason::SUCCESSFULLY_EXECUTED_POST_RESTORE_HOOKS;
-            run.set(type_, true, because, format!("{count} hooks executed"));
+            run.set(
+                type_,
+                true,
+                because,
+                format!("{} executed", counted(count, "hook")),
+            );
         }
         Progress::Failed(why) => {
             let because = reason::FAILED_TO_EXECUTE_POST_RESTORE_HOOKS;

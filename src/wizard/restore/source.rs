@@ -76,7 +76,7 @@ fn describe(repository: &Repository, now: Timestamp) -> String {
     }
     let status = repository.status.clone().unwrap_or_default();
     if let Some(count) = status.snapshot_count {
-        parts.push(human::counted(usize::try_from(count).unwrap_or(0), "Snapshot"));
+        parts.push(human::counted(count, "Snapshot"));
     }
     parts.extend(status.size.filter(|s| !s.is_empty()));
     if let Some(time) = last_backup(repository) {

@@ -101,10 +101,10 @@ fn half_done(error: CliError, object: &Value, done: &[Value], dry_run: bool) -> 
     }
     let names: Vec<String> = done.iter().map(format::name).collect();
     error.hint(format!(
-        "{} written before it and stays; the same command goes on from there",
+        "{}; the same command goes on from there",
         match names.as_slice() {
-            [one] => format!("{one} was"),
-            several => format!("{} were", several.join(", ")),
+            [one] => format!("{one} was written before it and stays"),
+            several => format!("{} were written before it and stay", several.join(", ")),
         }
     ))
 }

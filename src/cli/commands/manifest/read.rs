@@ -14,6 +14,7 @@ use crate::cli::inside::Session;
 use crate::cli::inside::pick::{self, Part, Picked};
 use crate::decide::manifests::Place;
 use crate::decide::manifests::filter::Filter;
+use crate::output::human;
 use crate::reader::op::{Bytes, Op};
 use crate::reader::pattern::{Choice, covers};
 
@@ -160,10 +161,10 @@ impl Opened<'_> {
         let error = CliError::new(
             Exit::NothingMatched,
             format!(
-                "no manifest in Snapshot {} is meant (of {}, and {} other files)",
+                "no manifest in Snapshot {} is meant (of {}, and {})",
                 self.picked.name(),
                 self.all.len(),
-                self.others
+                human::counted(self.others, "other file")
             ),
         );
         if self.all.is_empty() {

@@ -385,7 +385,13 @@ fn told(args: &RestoreArgs, view: &ManifestRestore, context: &Context) -> Result
     } else {
         Exit::Partial
     };
-    let error = CliError::new(exit, format!("{failed} of {all} objects could not be restored"));
+    let error = CliError::new(
+        exit,
+        format!(
+            "{failed} of {} could not be restored",
+            human::counted(all, "object")
+        ),
+    );
     let conflict = view.results.iter().any(|r| r.reason.contains("conflict"));
     Err(if conflict {
         error.hint("--force-conflicts takes the fields from whoever manages them")

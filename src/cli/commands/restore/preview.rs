@@ -225,18 +225,18 @@ fn users(volumes: &[VolumePlan]) -> Vec<String> {
 }
 
 fn users_warning(volumes: &[VolumePlan]) -> Option<String> {
-    let who = match users(volumes).as_slice() {
+    let (who, they_write) = match users(volumes).as_slice() {
         [] => return None,
-        [one] => format!("pod {one} uses"),
-        several => format!("{} pods use", several.len()),
+        [one] => (format!("pod {one} uses"), "it writes"),
+        several => (format!("{} pods use", several.len()), "they write"),
     };
     let what = if volumes.len() == 1 {
-        "the volume"
+        "the volume while it is restored"
     } else {
-        "the volumes"
+        "the volumes while they are restored"
     };
     Some(format!(
-        "{who} {what} while it is restored; what they write at the same time may be lost or mixed"
+        "{who} {what}; what {they_write} at the same time may be lost or mixed"
     ))
 }
 
@@ -346,10 +346,27 @@ mod tests {
         );
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].contains("data-db-1"));
-        assert!(
-            users_warning(&several)
-                .unwrap()
-                .starts_with("2 pods use the volumes")
-        );
+    }
+
+    #[test]
+    fn who_uses_what_is_restored_is_said_in_the_right_number() {
+        let of = |claim: &str, pod: &str| volume(claim, 1, None, pod);
+        for (volumes, said) in [
+            (
+                vec![of("data", "web")],
+                "pod web uses the volume while it is restored; what it writes at",
+            ),
+            (
+                vec![of("data", "web"), of("logs", "web")],
+                "pod web uses the volumes while they are restored; what it writes at",
+            ),
+            (
+                vec![of("data-0", "db-0"), of("data-1", "db-1")],
+                "2 pods use the volumes while they are restored; what they write at",
+            ),
+        ] {
+            let warning = users_warning(&volumes).unwrap();
+            assert!(warning.starts_with(said), "{warning}");
+        }
     }
 }

@@ -56,9 +56,10 @@ pub(super) fn definitions(facts: &Facts) -> Check {
     }
     draft.failed(
         format!(
-            "{} of {} are not served: {}",
+            "{} of {} {} not served: {}",
             missing.len(),
             facts.wanted_definitions.len(),
+            if missing.len() == 1 { "is" } else { "are" },
             some(&missing)
         ),
         format!("`{INSTALL}`"),
