@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use super::scene::stateful_set_yaml;
 use super::stage::{BUCKET, Scene, run, stage};
 
 /// Examples that end with another code than 0, by their beginning: the code, and why it is right.
@@ -132,7 +133,14 @@ const NOT_RUN: &[(&str, &str)] = &[
 /// What the examples speak of: sample-backup of a StatefulSet with sessions daily and weekly, its claim, a second claim.
 fn objects(scene: &Scene) -> String {
     let namespace = &scene.namespace;
-    let image = &scene.stage.workload_image;
+    let app = stateful_set_yaml(
+        namespace,
+        &scene.stage.workload_image,
+        "app",
+        1,
+        "/kubestash-data",
+        "cd /kubestash-data; mkdir -p config logs; echo a > config/app.yaml; echo l > logo.png; echo d > app.db; echo t > logs/today.log",
+    );
     let configuration = scene
         .configuration_yaml(
             "sample-backup",
@@ -159,27 +167,7 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {{name: documents, namespace: {namespace}}}
 spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {{name: app, namespace: {namespace}}}
-spec:
-  serviceName: app
-  selector: {{matchLabels: {{app: app}}}}
-  template:
-    metadata: {{labels: {{app: app}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - name: app
-        image: {image}
-        command: [sh, -c, "cd /kubestash-data; mkdir -p config logs; echo a > config/app.yaml; echo l > logo.png; echo d > app.db; echo t > logs/today.log; touch /tmp/ready; sleep 100000"]
-        readinessProbe: {{exec: {{command: [test, -e, /tmp/ready]}}, periodSeconds: 1}}
-        volumeMounts: [{{name: data, mountPath: /kubestash-data}}]
-  volumeClaimTemplates:
-  - metadata: {{name: data}}
-    spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
----
+---{app}---
 {head}  - name: daily{session}  - name: weekly{weekly}"#
     )
 }

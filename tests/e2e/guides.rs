@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::scene::deployment_yaml;
 use super::stage::{BUCKET, Said, Stage, run, stage};
 
 /// Pages that are one story, in the order of the index.
@@ -348,34 +349,21 @@ spec:
     )
     .unwrap();
     stage.kubectl(&["create", "namespace", "stash-demo"]).ok();
+    let app = deployment_yaml(
+        "stash-demo",
+        image,
+        "app-data",
+        1,
+        "/data",
+        "echo something > /data/file",
+    );
     stage.apply(&format!(
         r#"
 apiVersion: v1
 kind: Secret
 metadata: {{name: s3-secret, namespace: stash-demo}}
 stringData: {{AWS_ACCESS_KEY_ID: "{key}", AWS_SECRET_ACCESS_KEY: "{secret}"}}
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {{name: app-data, namespace: stash-demo}}
-spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: app, namespace: stash-demo}}
-spec:
-  selector: {{matchLabels: {{app: app}}}}
-  template:
-    metadata: {{labels: {{app: app}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - name: app
-        image: {image}
-        command: [sh, -c, "echo something > /data/file; sleep 100000"]
-        volumeMounts: [{{name: data, mountPath: /data}}]
-      volumes: [{{name: data, persistentVolumeClaim: {{claimName: app-data}}}}]
-"#
+---{app}"#
     ));
     stage
         .kubectl(&[

@@ -59,39 +59,8 @@ fn a_deployment_is_backed_up_from_one_pod_and_restored() {
     let Some(stage) = stage() else { return };
     let scene = stage.scene("dep");
     scene.storage();
-    let (namespace, image) = (&scene.namespace, &stage.workload_image);
-    stage.apply(&format!(
-        r#"
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {{name: source, namespace: {namespace}}}
-spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: app, namespace: {namespace}}}
-spec:
-  replicas: 2
-  selector: {{matchLabels: {{app: app}}}}
-  template:
-    metadata: {{labels: {{app: app}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - {{name: app, image: "{image}", command: [sh, -c, "sleep 86400"], volumeMounts: [{{name: data, mountPath: /source/data}}]}}
-      volumes: [{{name: data, persistentVolumeClaim: {{claimName: source}}}}]
-"#
-    ));
-    stage
-        .kubectl(&[
-            "rollout",
-            "status",
-            "-n",
-            namespace,
-            "deployment/app",
-            "--timeout=60s",
-        ])
-        .ok();
+    let namespace = &scene.namespace;
+    scene.deployment(2, "/source/data", ":");
     let pod = stage.list(namespace, "pod", "app=app")[0]["metadata"]["name"]
         .as_str()
         .unwrap()
@@ -131,42 +100,8 @@ fn each_ordinal_of_a_stateful_set_gets_its_own_data_back() {
     let Some(stage) = stage() else { return };
     let scene = stage.scene("sts");
     scene.storage();
-    let (namespace, image) = (&scene.namespace, &stage.workload_image);
-    stage.apply(&format!(
-        r#"
-apiVersion: v1
-kind: Service
-metadata: {{name: db, namespace: {namespace}}}
-spec: {{clusterIP: None, selector: {{app: db}}, ports: [{{port: 80}}]}}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {{name: db, namespace: {namespace}}}
-spec:
-  serviceName: db
-  replicas: 3
-  selector: {{matchLabels: {{app: db}}}}
-  template:
-    metadata: {{labels: {{app: db}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - {{name: db, image: "{image}", command: [sh, -c, "hostname > /source/data/name; sleep 86400"], volumeMounts: [{{name: source-data, mountPath: /source/data}}]}}
-  volumeClaimTemplates:
-  - metadata: {{name: source-data}}
-    spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
-"#
-    ));
-    stage
-        .kubectl(&[
-            "rollout",
-            "status",
-            "-n",
-            namespace,
-            "statefulset/db",
-            "--timeout=120s",
-        ])
-        .ok();
+    let namespace = &scene.namespace;
+    scene.stateful_set("db", 3, "/source/data", "hostname > /source/data/name");
     let pods = ["db-0", "db-1", "db-2"];
     for pod in pods {
         scene.fill(pod, "/source/data");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::scene::condition;
-use super::stage::{eventually, stage};
+use super::stage::{Said, Scene, eventually, stage};
 use crate::documents;
 
 #[test]
@@ -116,51 +116,83 @@ fn a_running_backup_is_cancelled_gives_its_lock_back_and_runs_again() {
     );
 }
 
+impl Scene {
+    /// Clones the claim `data` into another scene's namespace.
+    fn cloned(&self, to: &Scene) -> Said {
+        self.stage.cli(&[
+            "clone",
+            "pvc",
+            "data",
+            "-n",
+            &self.namespace,
+            "--to-namespace",
+            &to.namespace,
+            "--encrypt-secret",
+            "encrypt-secret",
+            "--storage-name",
+            "s3-storage",
+            "--storage-namespace",
+            &self.namespace,
+            "--timeout",
+            "4m",
+        ])
+    }
+
+    /// What is there beside the scene's own storage and policy.
+    fn left_of_a_clone(&self) -> Vec<String> {
+        let kinds = "backupconfiguration,backupsession,restoresession,retentionpolicy,repository,snapshots.storage.kubestash.com,backupstorage,job";
+        let said = self
+            .stage
+            .kubectl(&["get", kinds, "-n", &self.namespace, "-o", "name"])
+            .ok();
+        said.lines()
+            .filter(|l| !l.contains("s3-storage") && !l.contains("/keep"))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
 #[test]
 fn a_claim_is_cloned_and_nothing_else_stays() {
     let Some(stage) = stage() else { return };
     let scene = stage.scene("clone");
     let other = stage.scene("clone-to");
-    let namespace = scene.namespace.as_str();
     scene.storage();
     scene.volume("data");
     scene.fill("data-pod", "/data");
     let before = scene.fingerprint("data-pod", "/data");
-    let clone = |secret: &str| {
-        stage.cli(&[
-            "clone",
-            "pvc",
-            "data",
-            "-n",
-            namespace,
-            "--to-namespace",
-            &other.namespace,
-            "--encrypt-secret",
-            secret,
-            "--storage-name",
-            "s3-storage",
-            "--storage-namespace",
-            namespace,
-            "--timeout",
-            "4m",
-        ])
-    };
-    let kinds = "backupconfiguration,backupsession,restoresession,retentionpolicy,repository,snapshots.storage.kubestash.com,backupstorage,job";
-    let names = |namespace: &str| {
-        let said = stage.kubectl(&["get", kinds, "-n", namespace, "-o", "name"]).ok();
-        said.lines()
-            .filter(|l| !l.contains("s3-storage") && !l.contains("/keep"))
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let said = clone("encrypt-secret");
+    let said = scene.cloned(&other);
     assert_eq!(said.code, 0, "{said:?}");
     eventually("nothing of the clone to be left", Duration::from_secs(60), || {
-        names(namespace).is_empty().then_some(())
+        scene.left_of_a_clone().is_empty().then_some(())
     });
     other.volume("data");
     assert_eq!(other.fingerprint("data-pod", "/data"), before);
-    let taken = clone("encrypt-secret");
+    let taken = scene.cloned(&other);
     assert_eq!(taken.code, 7, "what is there already is not touched: {taken:?}");
-    assert_eq!(names(namespace), Vec::<String>::new());
+    assert_eq!(scene.left_of_a_clone(), Vec::<String>::new());
+}
+
+#[test]
+fn an_empty_claim_is_cloned_as_one() {
+    let Some(stage) = stage() else { return };
+    let scene = stage.scene("clone-empty");
+    let other = stage.scene("clone-empty-to");
+    scene.storage();
+    scene.volume("data");
+    let said = scene.cloned(&other);
+    assert_eq!(said.code, 0, "{said:?}");
+    eventually("nothing of the clone to be left", Duration::from_secs(60), || {
+        scene.left_of_a_clone().is_empty().then_some(())
+    });
+    let copy = stage
+        .get(&other.namespace, "pvc", "data")
+        .expect("the clone stays");
+    let source = stage.get(&scene.namespace, "pvc", "data").unwrap();
+    assert_eq!(copy["spec"]["resources"], source["spec"]["resources"]);
+    other.volume("data");
+    let inside = "find /data -mindepth 1; stat -c %a /data";
+    let here = stage.sh(&scene.namespace, "data-pod", inside);
+    assert_eq!(stage.sh(&other.namespace, "data-pod", inside), here);
+    assert_eq!(here.lines().count(), 1, "nothing is in it: {here}");
 }

@@ -232,6 +232,42 @@ spec:
             .wait_phase(namespace, "pod", &format!("{name}-pod"), "Running");
     }
 
+    /// A Deployment `app` of that many pods that share the claim `source` at `at`; waits until they are ready. `command` runs
+    /// first.
+    pub(crate) fn deployment(&self, replicas: u32, at: &str, command: &str) {
+        let (namespace, image) = (&self.namespace, &self.stage.workload_image);
+        let yaml = deployment_yaml(namespace, image, "source", replicas, at, command);
+        self.stage.apply(&yaml);
+        self.rolled_out("deployment/app");
+    }
+
+    /// A StatefulSet `name` with a volume `data` for each of its pods at `at`; waits until they are ready. `command` runs first.
+    pub(crate) fn stateful_set(&self, name: &str, replicas: u32, at: &str, command: &str) {
+        let yaml = stateful_set_yaml(
+            &self.namespace,
+            &self.stage.workload_image,
+            name,
+            replicas,
+            at,
+            command,
+        );
+        self.stage.apply(&yaml);
+        self.rolled_out(&format!("statefulset/{name}"));
+    }
+
+    /// Waits until all pods of a workload, as `KIND/NAME`, are ready.
+    pub(crate) fn rolled_out(&self, workload: &str) {
+        let wait = [
+            "rollout",
+            "status",
+            workload,
+            "--timeout=2m",
+            "-n",
+            &self.namespace,
+        ];
+        self.stage.kubectl(&wait).ok();
+    }
+
     /// The fingerprint of a directory in a pod.
     pub(crate) fn fingerprint(&self, pod: &str, dir: &str) -> String {
         let out = self
@@ -335,4 +371,80 @@ pub(crate) fn messages(object: &Value) -> String {
     let mut found = Vec::new();
     collect(&object["status"], &mut found);
     found.join("\n")
+}
+
+/// A Deployment `app` with its claim; see [`Scene::deployment`].
+pub(crate) fn deployment_yaml(
+    namespace: &str,
+    image: &str,
+    claim: &str,
+    replicas: u32,
+    at: &str,
+    command: &str,
+) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: {claim}, namespace: {namespace}}}
+spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: app, namespace: {namespace}}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: app}}}}
+  template:
+    metadata: {{labels: {{app: app}}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: app
+        image: "{image}"
+        command: [sh, -c, "{command}; sleep 86400"]
+        volumeMounts: [{{name: data, mountPath: {at}}}]
+      volumes: [{{name: data, persistentVolumeClaim: {{claimName: {claim}}}}}]
+"#
+    )
+}
+
+/// A StatefulSet with its Service; see [`Scene::stateful_set`]. A pod is ready once its `command` has run.
+pub(crate) fn stateful_set_yaml(
+    namespace: &str,
+    image: &str,
+    name: &str,
+    replicas: u32,
+    at: &str,
+    command: &str,
+) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{clusterIP: None, selector: {{app: {name}}}, ports: [{{port: 80}}]}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  serviceName: {name}
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+      - name: {name}
+        image: "{image}"
+        command: [sh, -c, "{command}; touch /tmp/ready; sleep 86400"]
+        readinessProbe: {{exec: {{command: [test, -e, /tmp/ready]}}, periodSeconds: 1}}
+        volumeMounts: [{{name: data, mountPath: {at}}}]
+  volumeClaimTemplates:
+  - metadata: {{name: data}}
+    spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
+"#
+    )
 }

@@ -45,6 +45,15 @@ async fn finish(cluster: &Cluster, name: &str, phase: &str, size: &str) {
         .await;
 }
 
+/// A Snapshot that succeeded.
+async fn succeeded(cluster: &Cluster, name: &str, more: &Value) {
+    snapshot(cluster, name, more).await;
+    finish(cluster, name, "Succeeded", "1.000 MiB").await;
+    cluster
+        .until("Snapshot", name, "succeeded", phase("Succeeded"))
+        .await;
+}
+
 async fn ready() -> (Cluster, Bucket) {
     let (cluster, bucket) = (Cluster::start().await, Bucket::start().await);
     cluster.apply(secret()).await;
@@ -171,11 +180,7 @@ async fn a_failed_component_fails_the_snapshot_and_is_no_last_success() {
 async fn a_storage_over_old_data_brings_its_objects_back() {
     let (cluster, bucket) = ready().await;
     for name in ["web-1", "web-2"] {
-        snapshot(&cluster, name, &json!({})).await;
-        finish(&cluster, name, "Succeeded", "1.000 MiB").await;
-        cluster
-            .until("Snapshot", name, "succeeded", phase("Succeeded"))
-            .await;
+        succeeded(&cluster, name, &json!({})).await;
     }
     cluster
         .until("BackupStorage", "s3", "listed the Repository", |o| {
@@ -231,11 +236,7 @@ async fn a_storage_over_old_data_brings_its_objects_back() {
 #[tokio::test]
 async fn a_repository_that_was_there_before_its_storage_gets_its_snapshots_back() {
     let (cluster, bucket) = ready().await;
-    snapshot(&cluster, "web-1", &json!({})).await;
-    finish(&cluster, "web-1", "Succeeded", "1.000 MiB").await;
-    cluster
-        .until("Snapshot", "web-1", "succeeded", phase("Succeeded"))
-        .await;
+    succeeded(&cluster, "web-1", &json!({})).await;
     cluster
         .until("BackupStorage", "s3", "listed the Repository", |o| {
             o["status"]["repositories"][0]["name"] == "web"
@@ -303,11 +304,7 @@ async fn deletion_policies_of_a_repository() {
         cluster
             .merge("Repository", "web", json!({"spec": {"deletionPolicy": policy}}))
             .await;
-        snapshot(&cluster, "web-1", &json!({})).await;
-        finish(&cluster, "web-1", "Succeeded", "1.000 MiB").await;
-        cluster
-            .until("Snapshot", "web-1", "succeeded", phase("Succeeded"))
-            .await;
+        succeeded(&cluster, "web-1", &json!({})).await;
         bucket.put("team/demo/web/repository/v1/daily/dump/config", "restic's");
         bucket.put("team/demo/web2/x", "a neighbour");
         cluster.delete("Repository", "web").await;
@@ -337,11 +334,7 @@ async fn deletion_policies_of_a_repository() {
 async fn deletion_policies_of_a_snapshot() {
     let (cluster, bucket) = ready().await;
     for name in ["web-1", "web-2", "web-3"] {
-        snapshot(&cluster, name, &json!({})).await;
-        finish(&cluster, name, "Succeeded", "1.000 MiB").await;
-        cluster
-            .until("Snapshot", name, "succeeded", phase("Succeeded"))
-            .await;
+        succeeded(&cluster, name, &json!({})).await;
     }
     // Delete: only the object goes.
     cluster.delete("Snapshot", "web-1").await;
@@ -397,11 +390,7 @@ fn base64(text: &str) -> Vec<u8> {
 #[tokio::test]
 async fn a_wipe_without_a_password_does_not_hold_the_snapshot() {
     let (cluster, _bucket) = ready().await;
-    snapshot(&cluster, "web-1", &json!({"spec": {"deletionPolicy": "WipeOut"}})).await;
-    finish(&cluster, "web-1", "Succeeded", "1.000 MiB").await;
-    cluster
-        .until("Snapshot", "web-1", "succeeded", phase("Succeeded"))
-        .await;
+    succeeded(&cluster, "web-1", &json!({"spec": {"deletionPolicy": "WipeOut"}})).await;
     cluster.delete("Snapshot", "web-1").await;
     cluster.until_gone("Snapshot", "web-1").await;
 }

@@ -32,37 +32,8 @@ fn a_deployment_is_compared_with_its_volume_as_it_is_now() {
     let Some(stage) = stage() else { return };
     let scene = stage.scene("live-dep");
     scene.storage();
-    let (namespace, image) = (&scene.namespace, &stage.workload_image);
-    stage.apply(&format!(
-        r#"
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {{name: source, namespace: {namespace}}}
-spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: app, namespace: {namespace}}}
-spec:
-  selector: {{matchLabels: {{app: app}}}}
-  template:
-    metadata: {{labels: {{app: app}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - {{name: app, image: "{image}", command: [sh, -c, "sleep 86400"], volumeMounts: [{{name: data, mountPath: /source/data}}]}}
-      volumes: [{{name: data, persistentVolumeClaim: {{claimName: source}}}}]
-"#
-    ));
-    let rollout = [
-        "rollout",
-        "status",
-        "deployment/app",
-        "--timeout=60s",
-        "-n",
-        namespace,
-    ];
-    stage.kubectl(&rollout).ok();
+    let namespace = &scene.namespace;
+    scene.deployment(1, "/source/data", ":");
     let pod = || {
         let pods = stage.list(namespace, "pod", "app=app");
         let running = pods
@@ -84,7 +55,7 @@ spec:
     stage
         .kubectl(&["delete", "pod", &pod(), "-n", namespace, "--wait=true"])
         .ok();
-    stage.kubectl(&rollout).ok();
+    scene.rolled_out("deployment/app");
     let wanted = [
         "dump + /source/data/comes",
         "dump M /source/data/d/changes",
@@ -107,42 +78,8 @@ fn each_ordinal_of_a_stateful_set_is_compared_with_its_own_volume() {
     let Some(stage) = stage() else { return };
     let scene = stage.scene("live-sts");
     scene.storage();
-    let (namespace, image) = (&scene.namespace, &stage.workload_image);
-    stage.apply(&format!(
-        r#"
-apiVersion: v1
-kind: Service
-metadata: {{name: db, namespace: {namespace}}}
-spec: {{clusterIP: None, selector: {{app: db}}, ports: [{{port: 80}}]}}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {{name: db, namespace: {namespace}}}
-spec:
-  serviceName: db
-  replicas: 2
-  selector: {{matchLabels: {{app: db}}}}
-  template:
-    metadata: {{labels: {{app: db}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - {{name: db, image: "{image}", command: [sh, -c, "sleep 86400"], volumeMounts: [{{name: source-data, mountPath: /source/data}}]}}
-  volumeClaimTemplates:
-  - metadata: {{name: source-data}}
-    spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
-"#
-    ));
-    stage
-        .kubectl(&[
-            "rollout",
-            "status",
-            "statefulset/db",
-            "--timeout=120s",
-            "-n",
-            namespace,
-        ])
-        .ok();
+    let namespace = &scene.namespace;
+    scene.stateful_set("db", 2, "/source/data", ":");
     for pod in ["db-0", "db-1"] {
         stage.sh(namespace, pod, FILL);
     }
