@@ -2,10 +2,11 @@
 # Build: make image. Without an engine or a registry: make image-archive.
 FROM docker.io/library/rust:1.95-slim-trixie AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY src ./src
 COPY manifests ./manifests
-RUN cargo build --release --locked --bin kubectl-kubestash
+# As in the Makefile: crates for size, the link for speed.
+RUN cargo rustc --release --locked --bin kubectl-kubestash -- -C opt-level=3
 
 FROM docker.io/library/debian:trixie-slim AS tools
 RUN apt-get update && apt-get install -y --no-install-recommends restic ca-certificates && rm -rf /var/lib/apt/lists/*

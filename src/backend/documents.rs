@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload};
 
 use super::bucket::Maker;
 use super::{BackendError, Problem, Storage, join};
@@ -197,6 +197,24 @@ impl Documents {
                 Some(range) => self.store.get_range(&at, range).await,
                 None => self.store.get(&at).await?.bytes().await,
             }
+        };
+        self.bounded(PIECE, read).await
+    }
+
+    /// A range of a file as it came, in many parts: what is large is not copied to lie together.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn read_parts(&self, path: &str, range: Range<u64>) -> Result<Vec<Bytes>, BackendError> {
+        let at = self.at(path)?;
+        let options = GetOptions::new().with_range(Some(range));
+        let read = async {
+            let found = self.store.get_opts(&at, options).await?;
+            if let GetResultPayload::Stream(_) = found.payload {
+                return found.into_stream().try_collect().await;
+            }
+            // A file on a disk streams in small pieces.
+            Ok(vec![found.bytes().await?])
         };
         self.bounded(PIECE, read).await
     }

@@ -118,12 +118,24 @@ impl Content {
 
 /// Reads file after file, until all are read or nobody wants more.
 fn produce(native: &Native, files: Vec<File>, take: &mut dyn FnMut(Vec<Piece>) -> bool) {
+    let mut decoder = match native.decoder() {
+        Ok(decoder) => decoder,
+        Err(why) => {
+            take(
+                files
+                    .iter()
+                    .map(|file| Piece::End(file.at, Err(why.clone())))
+                    .collect(),
+            );
+            return;
+        }
+    };
     let (mut handful, mut bytes, mut failures) = (Vec::new(), 0, 0);
     for file in files {
         let mut skip = file.skip;
         let mut end = Ok(());
         for blob in &file.blobs {
-            let content = match native.blob(*blob) {
+            let content = match native.blob(*blob, &mut decoder) {
                 Ok(content) => content,
                 Err(why) => {
                     end = Err(why);

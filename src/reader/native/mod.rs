@@ -4,6 +4,7 @@
 //! pod has is kept in its memory ([`super::keyring`]). This only reads: restic alone writes. It takes no lock; what a
 //! `prune` takes away meanwhile fails to decrypt or to arrive, and restic is asked instead.
 
+mod blob;
 pub(super) mod find;
 mod packs;
 mod tree;
@@ -21,6 +22,7 @@ use rustic_core::{
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use self::blob::Decoder;
 use self::packs::{Order, Packs};
 pub(super) use self::tree::Tree;
 pub use self::walk::{Inside, Stop};
@@ -105,10 +107,19 @@ impl Native {
         blob.map_err(|e| said(&e))
     }
 
+    /// What opens the pieces of files.
+    pub(super) fn decoder(&self) -> Result<Decoder, String> {
+        Decoder::new(&self.repository.key())
+    }
+
     /// One piece of a file.
-    pub(super) fn blob(&self, id: DataId) -> Result<bytes::Bytes, String> {
-        let blob = self.repository.get_blob_cached(&BlobId::from(id), BlobType::Data);
-        blob.map_err(|e| said(&e))
+    pub(super) fn blob(&self, id: DataId, decoder: &mut Decoder) -> Result<bytes::Bytes, String> {
+        let entry = self.repository.get_index_entry(&id).map_err(|e| said(&e))?;
+        let place = entry.location;
+        let range = place.offset..place.offset.saturating_add(place.length);
+        decoder.open(place.uncompressed_length, |to| {
+            self.packs.gather(&entry.pack, range, to)
+        })
     }
 
     /// How many bytes the pieces have together; `None` where the index does not have one.

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -95,7 +95,9 @@ impl Order {
     }
 }
 
-type Fetch = Shared<BoxFuture<'static, Result<Bytes, String>>>;
+/// A piece as it came: many parts, one behind the other.
+type Parts = Arc<[Bytes]>;
+type Fetch = Shared<BoxFuture<'static, Result<Parts, String>>>;
 
 #[derive(Default)]
 struct Held {
@@ -151,19 +153,48 @@ impl Packs {
     fn wait<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, String>> + Send + 'static,
-    ) -> RusticResult<T> {
+    ) -> Result<T, String> {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         self.runtime.spawn(async move {
             // Nobody waits for it any more where this fails.
             let _ = tell.send(work.await);
         });
-        let result = told.recv().map_err(|_| failed("the program ends"))?;
-        result.map_err(|message| failed(&message))
+        told.recv().map_err(|_| "the program ends")?
     }
 
     fn read(&self, path: String, range: Option<Range<u64>>) -> RusticResult<Bytes> {
         let documents = self.documents.clone();
         self.wait(async move { documents.read(&path, range).await.map_err(|e| e.message) })
+            .map_err(|message| failed(&message))
+    }
+
+    /// Puts a range of a pack behind what `to` holds.
+    pub(super) fn gather(&self, id: &Id, range: Range<u32>, to: &mut Vec<u8>) -> Result<(), String> {
+        let order = self.order.get();
+        let planned = order.and_then(|order| {
+            let at = order.find(id, &range)?;
+            Some((order, at, order.pieces.get(at)?.bytes.start))
+        });
+        let Some((order, at, start)) = planned else {
+            let (documents, path) = (self.documents.clone(), self.path(FileType::Pack, id));
+            let range = u64::from(range.start)..u64::from(range.end);
+            let read = async move { documents.read(&path, Some(range)).await.map_err(|e| e.message) };
+            to.extend_from_slice(&self.wait(read)?);
+            return Ok(());
+        };
+        let parts = self.wait(self.piece(order, at))?;
+        let (mut before, mut left) = ((range.start - start) as usize, range.len());
+        for part in parts.iter() {
+            let from = before.min(part.len());
+            let taken = left.min(part.len() - from);
+            to.extend_from_slice(&part.slice(from..from + taken));
+            before -= from;
+            left -= taken;
+        }
+        if left > 0 {
+            return Err("the storage sent less than a piece of a pack".to_owned());
+        }
+        Ok(())
     }
 
     /// A planned piece, fetched together with those that come next.
@@ -212,10 +243,10 @@ impl Packs {
         let range = u64::from(piece.bytes.start)..u64::from(piece.bytes.end);
         let task = self
             .runtime
-            .spawn(async move { documents.read(&path, Some(range)).await });
+            .spawn(async move { documents.read_parts(&path, range).await });
         async move {
             match task.await {
-                Ok(Ok(bytes)) => Ok(bytes),
+                Ok(Ok(parts)) => Ok(parts.into()),
                 Ok(Err(error)) => Err(error.message),
                 Err(error) => Err(error.to_string()),
             }
@@ -245,7 +276,8 @@ impl ReadBackend for Packs {
         }
         let dir = join([self.dir.as_str(), kind.dirname()]);
         let documents = self.documents.clone();
-        let all = self.wait(async move { documents.list(&dir).await.map_err(|e| e.message) })?;
+        let all = self.wait(async move { documents.list(&dir).await.map_err(|e| e.message) });
+        let all = all.map_err(|message| failed(&message))?;
         let id = |path: &str| path.rsplit('/').next()?.parse::<Id>().ok();
         Ok(all
             .iter()
@@ -266,18 +298,11 @@ impl ReadBackend for Packs {
         length: u32,
     ) -> RusticResult<Bytes> {
         let range = offset..offset.saturating_add(length);
-        if kind == FileType::Pack
-            && let Some(order) = self.order.get()
-            && let Some(at) = order.find(id, &range)
-            && let Some(piece) = order.pieces.get(at)
-        {
-            let bytes = self.wait(self.piece(order, at))?;
-            let from = (range.start - piece.bytes.start) as usize;
-            let to = (range.end - piece.bytes.start) as usize;
-            if to > bytes.len() {
-                return Err(failed("the storage sent less than a piece of a pack"));
-            }
-            return Ok(bytes.slice(from..to));
+        if kind == FileType::Pack {
+            let mut bytes = Vec::with_capacity(length as usize);
+            self.gather(id, range, &mut bytes)
+                .map_err(|message| failed(&message))?;
+            return Ok(bytes.into());
         }
         let range = u64::from(range.start)..u64::from(range.end);
         self.read(self.path(kind, id), Some(range))

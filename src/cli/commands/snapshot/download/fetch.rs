@@ -15,6 +15,9 @@ use crate::reader::op::{Bytes, Op};
 
 /// How often in a row a download goes on by itself without getting any further.
 const ATTEMPTS: u32 = 2;
+/// glibc gives freed memory back to the system at once, and each piece that arrives has to be zeroed again, until something
+/// as large as this was freed: from then on it keeps twice as much (mallopt(3), M_MMAP_THRESHOLD). Bytes.
+const KEPT_MEMORY: usize = 16 << 20;
 
 /// Fetches a unit into its place. When the reader goes away (its time is up, its node fails), another one goes on.
 ///
@@ -28,6 +31,7 @@ pub(super) async fn fetch(
     tell: &(dyn Fn(u64) + Send + Sync),
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), CliError> {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT_MEMORY)));
     let entries: HashMap<&[u8], &Entry> = unit.entries.iter().map(|e| (e.bytes(), e)).collect();
     let mut left = ATTEMPTS;
     loop {
