@@ -108,13 +108,16 @@ fn sentences_are_those_of_kubernetes() {
         sentences(json!({"spec": {"name": 1}}), &schema),
         ["spec.name: Invalid value: \"integer\": spec.name in body must be of type string: \"integer\""]
     );
-    assert!(
-        sentences(
-            json!({"spec": {"name": "aa", "count": 2.0, "port": "http"}}),
-            &schema
-        )
-        .is_empty()
+    assert_eq!(
+        sentences(json!({"spec": {"name": "aa", "port": 1.5}}), &schema),
+        [
+            "spec.port: Invalid value: \"number\": spec.port in body must be of type integer,string: \"number\""
+        ]
     );
+    for port in [json!("http"), json!("1.5"), json!(80), json!(2.0)] {
+        let value = json!({"spec": {"name": "aa", "count": 2.0, "port": port}});
+        assert!(sentences(value.clone(), &schema).is_empty(), "{value}");
+    }
 }
 
 #[test]
@@ -124,6 +127,8 @@ fn kubernetes_types_have_schemas() {
         json!({"spec": {"containers": [{"name": "a", "imagee": "x", "resources": {"limits": {"cpu": 1}}}]}});
     assert_eq!(prune(&mut value, pod), ["spec.containers[0].imagee"]);
     assert!(wrong_type(&value, pod).is_none());
+    let fraction = json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1.5}}}]}});
+    assert!(wrong_type(&fraction, pod).is_none());
     let deployment = definitions::get("io.k8s.api.apps.v1.Deployment");
     let value = json!({"spec": {"replicas": "three"}});
     assert_eq!(
@@ -156,4 +161,36 @@ fn rules_see_only_what_they_need_and_still_work() {
         .collect();
     assert_eq!(messages.len(), 2, "{messages:?}");
     assert!(messages[0].contains("min must not exceed max") && messages[1].contains("name is immutable"));
+}
+
+#[test]
+fn a_field_that_is_a_duration_by_its_format_may_be_converted_all_the_same() {
+    let raw = json!({"type": "object", "properties": {"spec": {
+        "type": "object",
+        "x-kubernetes-validations": [
+            {"rule": "duration(self.wait) <= duration('1h') && duration(self.text) < duration(self.wait)"},
+            {"rule": "self.wait > duration(\"1s\")", "message": "too short"},
+            {"rule": "timestamp(self.at) > timestamp('2020-01-01T00:00:00Z')", "message": "too early"}],
+        "properties": {
+            "wait": {"type": "string", "format": "duration"}, "text": {"type": "string"},
+            "at": {"type": "string", "format": "date-time"}}}}});
+    let rules = kube::core::cel::compile_schema(&slim::with_rules(&raw).unwrap());
+    assert!(cel::problems(&rules, "schema").is_empty());
+    let told = |wait: &str, at: &str| -> Vec<String> {
+        let object = json!({"spec": {"wait": wait, "text": "0s", "at": at}});
+        let causes = cel::check(&rules, &object, None);
+        causes.into_iter().map(|cause| cause.message).collect()
+    };
+    assert_eq!(told("30m", "2021-01-01T00:00:00Z"), Vec::<String>::new());
+    let late = told("2h", "2021-01-01T00:00:00Z");
+    assert_eq!(late.len(), 1, "{late:?}");
+    assert!(
+        late[0].contains("failed rule: duration(self.wait) <= duration('1h')"),
+        "{late:?}"
+    );
+    let both = told("1ms", "2019-01-01T00:00:00Z");
+    assert!(
+        both.len() == 2 && both[0].contains("too short") && both[1].contains("too early"),
+        "{both:?}"
+    );
 }

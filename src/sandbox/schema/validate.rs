@@ -8,6 +8,9 @@ use super::{Additional, Limits, ListType, Schema, Type};
 use crate::sandbox::status::Cause;
 
 /// Everything in `value` that its schema does not allow.
+///
+/// A number where an integer or a string is wanted must be whole: a fraction (`cpu: 1.5`) is decoded by Kubernetes' own
+/// types alone, which are not checked here but in [`wrong_type`].
 pub(crate) fn validate(value: &Value, schema: &Schema) -> Vec<Cause> {
     let mut causes = Vec::new();
     node(value, schema.resolved(), &mut String::new(), &mut causes);
@@ -101,7 +104,8 @@ fn node(value: &Value, schema: &Schema, path: &mut String, causes: &mut Vec<Caus
     if value.is_null() && schema.nullable {
         return;
     }
-    if !type_matches(value, schema) {
+    let fraction = schema.int_or_string && value.as_number().is_some_and(|n| !whole(n));
+    if fraction || !type_matches(value, schema) {
         let expected = if schema.int_or_string {
             "integer,string"
         } else {
