@@ -17,7 +17,7 @@ demo: ## Shows a backup and a restore, for real, in under a minute after the bui
 	target/release/kubectl-kubestash sandbox demo
 
 test: ## Installs what the tests need, then formatting, lints (warnings denied) and all tests
-	@scripts/need cc restic kubectl s3 azure shells
+	@scripts/need cc restic kubectl s3 azure shells promtool
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib --bins --tests

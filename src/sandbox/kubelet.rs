@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 /// One container of one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,23 @@ pub struct LogOptions {
     pub limit_bytes: Option<u64>,
 }
 
+/// How large the terminal of somebody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// Characters in a line.
+    pub columns: u16,
+    /// Lines.
+    pub rows: u16,
+}
+
+impl TerminalSize {
+    /// What is taken until the caller says something else.
+    pub const USUAL: Self = Self {
+        columns: 80,
+        rows: 24,
+    };
+}
+
 /// A command to run in a container that runs already.
 pub struct ExecRequest {
     /// The program and its arguments.
@@ -49,6 +67,8 @@ pub struct ExecRequest {
     pub stdout: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     /// Where standard error goes.
     pub stderr: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    /// How large the caller's terminal is, and becomes.
+    pub size: watch::Receiver<TerminalSize>,
 }
 
 /// Who wants to hear, and speak to, a container's own command.
@@ -59,6 +79,8 @@ pub struct AttachRequest {
     pub stdout: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     /// Where standard error goes.
     pub stderr: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    /// How large the caller's terminal is, and becomes.
+    pub size: watch::Receiver<TerminalSize>,
 }
 
 /// Why the node could not do what was asked.

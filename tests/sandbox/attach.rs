@@ -84,6 +84,66 @@ async fn a_terminal_is_one() {
     lab.phase("screen", "Succeeded").await;
 }
 
+/// Reads until a word came.
+async fn until(stdout: &mut (impl tokio::io::AsyncRead + Unpin), word: &str, heard: &mut String) {
+    let mut buffer = [0; 1024];
+    timeout(LIMIT, async {
+        while !heard.contains(word) {
+            let count = stdout.read(&mut buffer).await.unwrap();
+            assert!(count > 0, "it ended without {word:?}: {heard:?}");
+            heard.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("no {word:?} in {heard:?}"));
+}
+
+/// Says its terminal's name, and its size when that changes.
+const LOOKS: &str =
+    "trap 'echo told; stty size; exit 0' WINCH; tty; echo ready; while :; do sleep 0.05; done";
+
+/// Waits for the script, makes the terminal larger, and answers all that was heard.
+async fn resized(mut attached: kube::api::AttachedProcess) -> String {
+    let mut stdout = attached.stdout().unwrap();
+    let mut size = attached.terminal_size().unwrap();
+    let mut heard = String::new();
+    until(&mut stdout, "ready", &mut heard).await;
+    let large = kube::api::TerminalSize {
+        height: 40,
+        width: 120,
+    };
+    futures::SinkExt::send(&mut size, large).await.unwrap();
+    until(&mut stdout, "40 120", &mut heard).await;
+    heard
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_has_a_name_and_the_size_of_its_users() {
+    let lab = Lab::new().await;
+    let root = json!({"runAsUser": 0});
+    lab.pod(
+        "idle",
+        json!({"securityContext": root, "containers": [{"name": "c", "image": "x", "command": ["sleep", "600"]}]}),
+    )
+    .await;
+    lab.pod(
+        "screen",
+        json!({"securityContext": root,
+            "containers": [{"name": "c", "image": "x", "stdin": true, "tty": true, "command": ["sh", "-c", LOOKS]}]}),
+    )
+    .await;
+    lab.running("idle").await;
+    let parameters = AttachParams::interactive_tty();
+    let pods = lab.api::<Pod>();
+    let exec = pods.exec("idle", ["sh", "-c", LOOKS], &parameters).await.unwrap();
+    let heard = resized(exec).await;
+    assert!(heard.contains("/dev/pts/") && heard.contains("told"), "{heard:?}");
+    lab.running("screen").await;
+    let heard = resized(pods.attach("screen", &parameters).await.unwrap()).await;
+    assert!(heard.contains("told"), "{heard:?}");
+    lab.phase("screen", "Succeeded").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_container_without_input_is_listened_to_and_goes_on() {
     let lab = Lab::new().await;

@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use nix::pty::{Winsize, openpty};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::unix::pipe;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::sandbox::kubelet::{AttachRequest, KubeletError};
+use super::terminal::{self, Terminal};
+use crate::sandbox::kubelet::{AttachRequest, KubeletError, TerminalSize};
 
 /// Chunks that may wait for one listener.
 const QUEUE: usize = 16;
@@ -49,6 +49,8 @@ struct Ears {
 pub(crate) struct Console {
     input: Mutex<Option<Input>>,
     listeners: Mutex<Listeners>,
+    /// Our end of its terminal, to tell it other sizes.
+    terminal: Mutex<Option<OwnedFd>>,
 }
 
 #[derive(Default)]
@@ -72,28 +74,25 @@ pub(crate) struct Opened {
 
 /// Makes what a container with these wishes needs, in its own directory.
 pub(crate) fn open(dir: &Path, stdin: bool, tty: bool) -> io::Result<Opened> {
-    let console = |input: Option<Input>| {
+    let console = |input: Option<Input>, terminal: Option<OwnedFd>| {
         Arc::new(Console {
             listeners: Mutex::new(Listeners {
                 early: (stdin || tty).then(Vec::new),
                 ..Listeners::default()
             }),
             input: Mutex::new(input),
+            terminal: Mutex::new(terminal),
         })
     };
     if tty {
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: 80,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = openpty(Some(&size), None)?;
+        let pty = Terminal::of_computer()?;
+        terminal::resize(&pty.master, TerminalSize::USUAL)?;
         let path = fs::read_link(format!("/proc/self/fd/{}", pty.slave.as_raw_fd()))?;
         let writing = fs::File::from(pty.master.try_clone()?);
         let input = stdin.then(|| Box::new(tokio::fs::File::from_std(writing)) as Input);
+        let resized = pty.master.try_clone()?;
         return Ok(Opened {
-            console: console(input),
+            console: console(input, Some(resized)),
             path: Some(path),
             terminal: Some(pty.master),
             other_end: Some(pty.slave),
@@ -112,7 +111,7 @@ pub(crate) fn open(dir: &Path, stdin: bool, tty: bool) -> io::Result<Opened> {
         path = Some(pipe_path);
     }
     Ok(Opened {
-        console: console(input),
+        console: console(input, None),
         path,
         terminal: None,
         other_end: None,
@@ -126,6 +125,22 @@ impl Console {
 
     fn input(&self) -> MutexGuard<'_, Option<Input>> {
         self.input.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn terminal(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+        self.terminal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives its terminal, where it has one, the sizes that are told; never ends.
+    async fn resize(&self, mut size: watch::Receiver<TerminalSize>) {
+        while size.changed().await.is_ok() {
+            let now = *size.borrow_and_update();
+            if let Some(terminal) = &*self.terminal() {
+                // It may have ended a moment ago.
+                let _ = terminal::resize(terminal, now);
+            }
+        }
+        std::future::pending::<()>().await;
     }
 
     /// Tells everybody who listens to a stream what was written there.
@@ -159,6 +174,7 @@ impl Console {
         listeners.all.clear();
         listeners.ended = true;
         self.input().take();
+        self.terminal().take();
     }
 
     fn listen(&self, streams: &[Stream]) -> Ears {
@@ -244,6 +260,7 @@ pub(crate) async fn attach(
     tokio::select! {
         _ = futures::future::join_all(pumps), if !only_speaks => {}
         () = feeding => {}
+        () = console.resize(request.size) => {}
     }
     Ok(())
 }
@@ -272,6 +289,7 @@ mod tests {
             stdin: None,
             stdout: Some(Box::new(near)),
             stderr: None,
+            size: watch::channel(TerminalSize::USUAL).1,
         };
         let listening = Arc::clone(&console);
         let attached = tokio::spawn(async move { attach(&listening, false, request).await });
@@ -300,6 +318,7 @@ mod tests {
                 stdin: Some(Box::new(&b"text"[..])),
                 stdout: None,
                 stderr: None,
+                size: watch::channel(TerminalSize::USUAL).1,
             };
             attach(&console, once, request).await.unwrap();
             assert_eq!(console.input().is_none(), once);

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::pty::{Winsize, openpty};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::task::JoinHandle;
@@ -16,6 +15,7 @@ use tokio::time::timeout;
 use super::cell::{Doing, PodCell};
 use super::init::spec::EnterSpec;
 use super::process::write_private;
+use super::terminal::{self, Terminal};
 use crate::sandbox::kubelet::{ExecRequest, KubeletError};
 
 /// After a command's end its output is copied for no longer than this.
@@ -30,13 +30,14 @@ const KEPT_OUTPUT: usize = 1024;
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// Prepares the process that enters a running container and executes a command there.
+/// Prepares the process that enters a running container and executes a command there; also answers the container's first
+/// process.
 fn enter(
     cell: &PodCell,
     container: &str,
     command: Vec<String>,
     tty: bool,
-) -> Result<tokio::process::Command, KubeletError> {
+) -> Result<(tokio::process::Command, i32), KubeletError> {
     let (pid, mut process) = {
         let state = cell.state();
         let one = state.containers.get(container);
@@ -71,7 +72,7 @@ fn enter(
     write_private(&file, &spec)?;
     let mut command = cell.node.launcher.step("enter", &file);
     command.kill_on_drop(true);
-    Ok(command)
+    Ok((command, pid))
 }
 
 /// Serves `kubectl exec`: returns the command's exit code.
@@ -80,9 +81,9 @@ pub(crate) async fn serve(
     container: &str,
     request: ExecRequest,
 ) -> Result<i32, KubeletError> {
-    let command = enter(&cell, container, request.command.clone(), request.tty)?;
+    let (command, pid) = enter(&cell, container, request.command.clone(), request.tty)?;
     if request.tty {
-        with_terminal(command, request).await
+        with_terminal(command, pid, request).await
     } else {
         with_pipes(command, request).await
     }
@@ -113,15 +114,13 @@ async fn with_pipes(mut command: tokio::process::Command, request: ExecRequest) 
 
 async fn with_terminal(
     mut command: tokio::process::Command,
+    pid: i32,
     request: ExecRequest,
 ) -> Result<i32, KubeletError> {
-    let size = Winsize {
-        ws_row: 24,
-        ws_col: 80,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    let pty = openpty(Some(&size), None).map_err(std::io::Error::from)?;
+    let pty = Terminal::of_container(pid)?;
+    let mut size = request.size;
+    terminal::resize(&pty.master, *size.borrow_and_update())?;
+    let resizing = tokio::spawn(terminal::follow(pty.master.try_clone()?, size));
     let slave = |fd: &OwnedFd| fd.try_clone().map(Stdio::from);
     command
         .stdin(slave(&pty.slave)?)
@@ -133,7 +132,9 @@ async fn with_terminal(
     let writing = tokio::fs::File::from_std(std::fs::File::from(pty.master));
     let copies = request.stdout.map(|to| copy(reading, to)).into_iter().collect();
     let feeding = request.stdin.map(|from| copy(from, writing));
-    finish(child, copies, feeding).await
+    let ended = finish(child, copies, feeding).await;
+    resizing.abort();
+    ended
 }
 
 async fn finish(
@@ -177,7 +178,7 @@ pub(crate) async fn check(
     command: Vec<String>,
     bound: Duration,
 ) -> Result<(), String> {
-    let mut entering = enter(cell, container, command, false).map_err(|e| e.to_string())?;
+    let (mut entering, _) = enter(cell, container, command, false).map_err(|e| e.to_string())?;
     entering
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -26,6 +26,7 @@ mod refresh;
 mod statistics;
 mod status;
 mod sync;
+mod terminal;
 pub mod userns;
 mod volumes;
 

@@ -29,6 +29,7 @@ impl Kubelet for Attached {
             stdin: request.stdin,
             stdout: request.stdout,
             stderr: request.stderr,
+            size: request.size,
         };
         // How the command ended is in the pod's status.
         self.0.attach(target, request).map_ok(|()| 0).boxed()

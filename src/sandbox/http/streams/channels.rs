@@ -11,15 +11,17 @@ use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{PollSendError, PollSender};
 
-use crate::sandbox::kubelet::{ContainerRef, ExecRequest, Kubelet};
+use crate::sandbox::kubelet::{ContainerRef, ExecRequest, Kubelet, TerminalSize};
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const STATUS: u8 = 3;
+/// `{"Width": columns, "Height": lines}` of the client's terminal.
+const RESIZE: u8 = 4;
 /// Version 5: the second byte names a stream that ends.
 const CLOSE: u8 = 255;
 
@@ -72,13 +74,15 @@ pub(super) async fn exec(socket: WebSocket, kubelet: Arc<dyn Kubelet>, target: C
     } else {
         (None, None)
     };
-    let mut receiving = tokio::spawn(receive(stream, stdin_writer));
+    let (resizing, size) = watch::channel(TerminalSize::USUAL);
+    let mut receiving = tokio::spawn(receive(stream, stdin_writer, resizing));
     let request = ExecRequest {
         command: wanted.command,
         tty: wanted.tty,
         stdin,
         stdout,
         stderr,
+        size,
     };
     let running = kubelet.exec(target, request);
     tokio::select! {
@@ -181,7 +185,11 @@ async fn pump(mut from: impl AsyncRead + Unpin, channel: u8, queue: mpsc::Sender
 }
 
 /// Carries standard input to the command until the client closes it or goes away.
-async fn receive(mut stream: SplitStream<WebSocket>, mut stdin: Option<DuplexStream>) {
+async fn receive(
+    mut stream: SplitStream<WebSocket>,
+    mut stdin: Option<DuplexStream>,
+    size: watch::Sender<TerminalSize>,
+) {
     while let Some(Ok(message)) = stream.next().await {
         let Message::Binary(data) = message else {
             if matches!(message, Message::Close(_)) {
@@ -199,9 +207,21 @@ async fn receive(mut stream: SplitStream<WebSocket>, mut stdin: Option<DuplexStr
                 }
             }
             Some((&CLOSE, [STDIN])) => stdin = None,
+            Some((&RESIZE, data)) => {
+                let _ = resized(data).map(|new| size.send(new));
+            }
             _ => {}
         }
     }
+}
+
+fn resized(data: &[u8]) -> Option<TerminalSize> {
+    let told: Value = serde_json::from_slice(data).ok()?;
+    let number = |name: &str| u16::try_from(told.get(name)?.as_u64()?).ok().filter(|n| *n > 0);
+    Some(TerminalSize {
+        columns: number("Width")?,
+        rows: number("Height")?,
+    })
 }
 
 /// Carries connections to ports of a pod; each has a channel for data and one for its error.
