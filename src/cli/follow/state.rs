@@ -174,7 +174,7 @@ impl ComponentState {
         }
         match (self.files_done, self.files_total) {
             (Some(done), Some(total)) if total > 0 => {
-                parts.push(format!("{done} of {}", human::counted(total, "file")))
+                parts.push(format!("{done} of {}", human::counted(total, "file")));
             }
             (Some(done), _) if done > 0 => parts.push(human::counted(done, "file")),
             _ => {}

@@ -120,9 +120,8 @@ fn through_text(expression: &str) -> String {
                 open.push(ours);
             }
             (None, ')') => {
-                if open.pop() == Some(true) {
-                    out.push(')');
-                }
+                let ours = open.pop() == Some(true);
+                out.extend(ours.then_some(')'));
             }
             _ => {}
         }
