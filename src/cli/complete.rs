@@ -15,6 +15,17 @@ use crate::output::ui::{Settings, Ui, Verbosity};
 /// Tells cobra's scripts not to offer files.
 const NO_FILES: &str = ":4";
 
+/// The same, and that more is to be typed behind the one that is offered.
+const NO_FILES_GO_ON: &str = ":6";
+
+/// What cobra's scripts are to do with what is offered.
+fn directive(found: &[String]) -> &'static str {
+    match found {
+        [one] if one.ends_with(['/', '=']) => NO_FILES_GO_ON,
+        _ => NO_FILES,
+    }
+}
+
 /// Answers a shell that asks through the variable COMPLETE, and then ends the process; otherwise does nothing.
 pub fn answer_shell() {
     // Under its own name: a script for `kubectl kubestash` would take over kubectl's own completion.
@@ -36,13 +47,14 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         verbosity: Verbosity::Quiet,
         no_color: true,
     });
-    for candidate in candidates(args) {
-        if ui.line(&candidate).is_err() {
+    let found = candidates(args);
+    for candidate in &found {
+        if ui.line(candidate).is_err() {
             return ExitCode::SUCCESS;
         }
     }
     // A reader that is gone wants no more.
-    let _ = ui.line(NO_FILES).and_then(|()| ui.flush());
+    let _ = ui.line(directive(&found)).and_then(|()| ui.flush());
     ExitCode::SUCCESS
 }
 
@@ -62,7 +74,14 @@ fn candidates(args: Vec<OsString>) -> Vec<String> {
     }
     let index = words.len() - 1;
     let dash = words.last().is_some_and(|w| w.to_string_lossy().starts_with('-'));
-    let found = complete(&mut live::attach(super::definition()), words, index, None).unwrap_or_default();
+    let here = std::env::current_dir().ok();
+    let found = complete(
+        &mut live::attach(super::definition()),
+        words,
+        index,
+        here.as_deref(),
+    )
+    .unwrap_or_default();
     found
         .into_iter()
         .filter(|c| !c.is_hide_set() && (dash || !c.get_value().to_string_lossy().starts_with('-')))
@@ -89,6 +108,27 @@ mod tests {
         let found = candidates(words);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with("version\tPrint"), "{found:?}");
+    }
+
+    #[test]
+    fn words_and_files_are_offered_without_a_cluster() {
+        let asked = |words: &[&str]| {
+            let words = [&["kubectl_complete-kubestash"], words].concat();
+            candidates(words.into_iter().map(OsString::from).collect())
+        };
+        assert_eq!(
+            asked(&["create", "storage", "--provider", ""]),
+            ["s3", "gcs", "azure", "local"]
+        );
+        assert_eq!(asked(&["snapshot", "list", "-o", "j"]), ["json", "jsonpath="]);
+        assert_eq!(
+            asked(&["create", "storage", "--from-file", "src/cli/complete/"]),
+            ["src/cli/complete/live.rs"]
+        );
+        let dir = asked(&["validate", "-f", "src/cli/comple"]);
+        assert!(dir.contains(&"src/cli/complete/".to_owned()), "{dir:?}");
+        assert_eq!(directive(&["src/".to_owned()]), ":6");
+        assert_eq!(directive(&["a".to_owned(), "b/".to_owned()]), ":4");
     }
 
     #[test]

@@ -59,10 +59,8 @@ struct Group {
 }
 
 impl<'u> Progress<'u> {
-    pub(super) fn start(ui: &'u Ui) -> Self {
-        let drawn = ui
-            .animates()
-            .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+    pub(super) fn start(ui: &'u Ui, draws: bool) -> Self {
+        let drawn = draws.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
         Progress {
             ui,
             drawn,

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use super::progress::Progress;
 use super::style::Style;
-use super::wrap::wrap;
+use super::wrap::{fit, wrap};
 
 /// How much talk is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,7 +164,15 @@ impl Ui {
     /// Says what is being done or what comes next; silent with `--quiet`.
     pub fn say(&self, text: &str) {
         if self.verbosity >= Verbosity::Normal {
-            self.talk(text);
+            self.talk(&self.fitted(text));
+        }
+    }
+
+    /// Prose as the terminal's width has it; elsewhere as it is.
+    fn fitted(&self, text: &str) -> String {
+        match self.columns {
+            Some(columns) => fit(text, columns),
+            None => text.to_owned(),
         }
     }
 
@@ -216,7 +224,13 @@ impl Ui {
 
     /// Starts to show how something goes on; ends when the value is dropped.
     pub fn progress(&self) -> Progress<'_> {
-        Progress::start(self)
+        Progress::start(self, self.animate)
+    }
+
+    /// The same for a command that writes data meanwhile: on a terminal that shows both, what is drawn and what is written
+    /// would spoil each other, so nothing is drawn there.
+    pub fn progress_beside_data(&self) -> Progress<'_> {
+        Progress::start(self, self.animate && !self.out_is_terminal)
     }
 
     fn talk(&self, text: &str) {

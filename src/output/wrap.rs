@@ -1,5 +1,7 @@
 //! Prose on a screen: broken at blanks, never inside what stands in backticks, which is there to be pasted.
 
+use dialoguer::console::measure_text_width;
+
 /// The lines of a text of at most `width` characters, where its words allow it. Line breaks of the text stay, and so do
 /// lines that are set in, which are commands on lines of their own; an empty text has no lines.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
@@ -12,7 +14,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         let mut line = String::new();
         let mut length = 0;
         for word in words(paragraph) {
-            let own = word.chars().count();
+            let own = measure_text_width(word);
             if length > 0 && length + 1 + own > width {
                 lines.push(std::mem::take(&mut line));
                 length = 0;
@@ -27,6 +29,19 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         lines.push(line);
     }
     lines
+}
+
+/// The same for talk of any kind: a line that fits stays as it is, with its blanks and colours; one that does not is broken.
+pub fn fit(text: &str, width: usize) -> String {
+    let mut lines = Vec::new();
+    for line in text.split('\n') {
+        if measure_text_width(line) <= width {
+            lines.push(line.to_owned());
+        } else {
+            lines.extend(wrap(line, width));
+        }
+    }
+    lines.join("\n")
 }
 
 /// The words of a line; what stands in backticks is one of them.
@@ -102,6 +117,16 @@ fn flag_end(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn talk_that_fits_is_left_alone() {
+        assert_eq!(fit("a  b\n\nc", 5), "a  b\n\nc");
+        assert_eq!(fit("one  two three", 9), "one two\nthree");
+        assert_eq!(fit("  set in and long\n", 5), "  set in and long\n");
+        // Colours take no room.
+        let green = "\u{1b}[32mgood\u{1b}[0m  day";
+        assert_eq!(fit(green, 9), green);
+    }
 
     #[test]
     fn prose_is_broken_at_blanks_and_commands_are_not() {

@@ -103,6 +103,11 @@ pub trait Prompter {
 
     /// Says something between questions.
     fn say(&mut self, text: &str);
+
+    /// Takes the newest answers off the screen, where there is one: their questions are asked again.
+    fn forget(&mut self, answers: usize) {
+        let _ = answers;
+    }
 }
 
 /// Asks for one of several and answers with its value.

@@ -99,14 +99,39 @@ impl Terminal {
 
     /// Removes an open question that was left without an answer, and the answer before it when that is asked again.
     fn leave(&self, lines: usize, halt: Halt) -> Halt {
-        // The terminal may be gone; then there is nothing to tidy.
-        let _ = self.term.show_cursor();
+        // The terminal may be gone; then there is nothing to tidy. What was half typed stands on the line below the question.
+        let _ = self.term.show_cursor().and_then(|()| self.term.clear_line());
         let before = match halt {
             Halt::Back => self.answered.borrow_mut().pop().unwrap_or(0),
             _ => 0,
         };
+        // Leaving, by Ctrl-C or from the first question: what else was typed or pasted is not for the shell.
+        if before == 0 {
+            discard_typed();
+        }
         let _ = self.term.clear_last_lines(lines + before);
         halt
+    }
+
+    /// A sentence below an answer, set in by two blanks, broken to fit. What has lines of its own (a manifest, a command)
+    /// stays as it is.
+    fn set_in(&self, text: &str) -> String {
+        let sentence = text
+            .strip_prefix("  ")
+            .filter(|t| !t.contains('\n') && !t.contains('│'));
+        match sentence {
+            Some(sentence) if measure_text_width(text) > self.width() => wrap(sentence, self.width() - 4)
+                .iter()
+                .map(|line| format!("  {line}"))
+                .collect::<Vec<_>>()
+                .join("\n"),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// The columns of the terminal, as far as lines are pleasant to read.
+    pub fn columns(&self) -> usize {
+        self.width()
     }
 
     fn rows(&self, choices: &[Choice]) -> Vec<String> {
@@ -157,6 +182,8 @@ impl Terminal {
                     typed.insert(at, c);
                     at += 1;
                 }
+                // Ctrl-W takes the word before the cursor away, as in a shell.
+                Key::Char('\u{17}') => at = without_word(&mut typed, at),
                 Key::Backspace if at > 0 => {
                     at -= 1;
                     typed.remove(at);
@@ -240,16 +267,15 @@ impl Terminal {
         }
     }
 
-    /// Takes the last answer off the screen; its question is asked again.
-    pub fn undo(&mut self) {
-        let before = self.answered.borrow_mut().pop().unwrap_or(0);
-        // The terminal may be gone; the next question finds out.
-        let _ = self.term.clear_last_lines(before);
+    /// What stands on the screen stays there, as something else has written below it: going back takes away only what comes
+    /// from here on.
+    pub fn settle(&mut self) {
+        self.answered.borrow_mut().clear();
     }
 
-    /// The same, and says why the answer cannot be.
-    pub fn refuse(&mut self, message: &str, causes: &[String], hints: &[String]) {
-        self.undo();
+    /// Takes answers off the screen, and says why the last of them cannot be.
+    pub fn refuse(&mut self, answers: usize, message: &str, causes: &[String], hints: &[String]) {
+        self.forget(answers);
         let style = self.style;
         let mut block = |label: String, text: &str, indent: usize| {
             let lines = wrap(text, self.width().saturating_sub(indent + 1));
@@ -301,6 +327,17 @@ impl Drop for Silent {
     }
 }
 
+/// Drops what was typed and not read.
+#[cfg(target_os = "linux")]
+fn discard_typed() {
+    use nix::sys::termios::{FlushArg, tcflush};
+    // Where there is no terminal any more there is nothing to drop.
+    let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn discard_typed() {}
+
 #[cfg(not(target_os = "linux"))]
 struct Silent;
 
@@ -323,6 +360,21 @@ fn failed(error: &io::Error) -> Halt {
 fn drawn(rows: usize, page: Option<usize>, height: usize) -> usize {
     let room = height.saturating_sub(2).max(1);
     rows.min(page.unwrap_or(usize::MAX)).min(room)
+}
+
+/// Removes the word before a place, and answers with the place after that.
+fn without_word(typed: &mut Vec<char>, at: usize) -> usize {
+    let before = typed.get(..at).unwrap_or_default();
+    let blanks = before.iter().rev().take_while(|c| c.is_whitespace()).count();
+    let word = before
+        .iter()
+        .rev()
+        .skip(blanks)
+        .take_while(|c| !c.is_whitespace())
+        .count();
+    let from = at - blanks - word;
+    typed.drain(from..at);
+    from
 }
 
 /// What stands before what is typed.
@@ -388,6 +440,7 @@ impl Prompter for Terminal {
 
     fn text(&mut self, question: &Question, default: Option<&str>, check: Check<'_>) -> Reply<String> {
         let mut lines = self.open(question, "")?;
+        let mut refused = 0;
         let prompt = self.style.code(TYPED);
         loop {
             let typed = match self.line(&prompt, default, false) {
@@ -408,11 +461,16 @@ impl Prompter for Terminal {
                     return Ok(value);
                 }
                 Err(wrong) => {
+                    // Only the last refusal stands there.
+                    self.term.clear_last_lines(refused).map_err(|e| failed(&e))?;
+                    lines -= refused;
+                    refused = 0;
                     for line in wrap(&wrong, self.width() - 4) {
                         let line = format!("  {}", self.style.bad(&line));
                         self.term.write_line(&line).map_err(|e| failed(&e))?;
-                        lines += 1;
+                        refused += 1;
                     }
+                    lines += refused;
                 }
             }
         }
@@ -435,7 +493,16 @@ impl Prompter for Terminal {
         Ok(self.select(question, &choices, Some(usize::from(!default)))? == 0)
     }
 
+    fn forget(&mut self, answers: usize) {
+        for _ in 0..answers {
+            let lines = self.answered.borrow_mut().pop().unwrap_or(0);
+            // The terminal may be gone; the next question finds out.
+            let _ = self.term.clear_last_lines(lines);
+        }
+    }
+
     fn say(&mut self, text: &str) {
+        let text = &self.set_in(text);
         // Nobody is left to tell when the terminal is gone; the next question finds out.
         let _ = self.term.write_line(text);
         let columns = usize::from(self.term.size().1).max(1);
@@ -456,5 +523,18 @@ mod tests {
         assert_eq!(drawn(40, None, 24), 22);
         assert_eq!(drawn(40, Some(SEARCHED), 24), SEARCHED);
         assert_eq!(drawn(3, None, 1), 1);
+    }
+
+    #[test]
+    fn a_word_before_the_cursor_goes_at_once() {
+        let cut = |text: &str, at: usize| {
+            let mut typed: Vec<char> = text.chars().collect();
+            let at = without_word(&mut typed, at);
+            (typed.into_iter().collect::<String>(), at)
+        };
+        assert_eq!(cut("0 2 * * *", 9), ("0 2 * * ".to_owned(), 8));
+        assert_eq!(cut("0 2  ", 5), ("0 ".to_owned(), 2));
+        assert_eq!(cut("wörd rest", 4), (" rest".to_owned(), 0));
+        assert_eq!(cut("", 0), (String::new(), 0));
     }
 }

@@ -1,4 +1,7 @@
 //! Through the steps, and back.
+//!
+//! What is on the screen goes back with the state: a step may ask several questions in one call (which volume, then its
+//! address), and all their answers are taken off together when that step is asked again.
 
 use super::prompter::{Check, Choice, Halt, Prompter, Question, Reply};
 
@@ -13,7 +16,18 @@ const BOUND: usize = 100;
 #[derive(Debug)]
 pub struct Walk<S> {
     at: usize,
-    history: Vec<(usize, S)>,
+    history: Vec<Asked<S>>,
+}
+
+/// A call of a step that asked something.
+#[derive(Debug)]
+struct Asked<S> {
+    /// The step.
+    at: usize,
+    /// The state before it.
+    before: S,
+    /// How many questions were answered.
+    answers: usize,
 }
 
 impl<S> Default for Walk<S> {
@@ -39,21 +53,37 @@ impl<S: Clone> Walk<S> {
                 asked: 0,
             };
             let answer = step(state, &mut counting);
-            let asked = counting.asked > 0;
+            let answers = counting.asked;
+            let here = |before| Asked {
+                at: self.at,
+                before,
+                answers,
+            };
             match answer {
-                Ok(()) if asked && asked_here < BOUND => {
+                Ok(()) if answers > 0 && asked_here < BOUND => {
                     asked_here += 1;
-                    self.history.push((self.at, before));
+                    self.history.push(here(before));
                 }
                 Ok(()) | Err(Halt::Missing) => {
                     asked_here = 0;
                     self.at += 1;
                 }
+                // The question that was left has taken one answer off the screen: the one before it.
+                Err(Halt::Back) if answers > 1 => {
+                    *state = before;
+                    prompter.forget(answers - 2);
+                }
                 Err(Halt::Back) => {
                     asked_here = 0;
-                    if !self.back(state) {
-                        return Err(Halt::Back);
+                    match self.back(state) {
+                        Some(answers) => prompter.forget(answers - 1),
+                        None => return Err(Halt::Back),
                     }
+                }
+                // What was answered just now is what cannot be right: that is to be asked again.
+                Err(Halt::Failed(message, hint)) if answers > 0 => {
+                    self.history.push(here(before));
+                    return Err(Halt::Failed(message, hint));
                 }
                 Err(other) => return Err(other),
             }
@@ -63,19 +93,18 @@ impl<S: Clone> Walk<S> {
 
     /// Changes the states that going back would bring back.
     pub fn each(&mut self, change: impl Fn(&mut S)) {
-        self.history.iter_mut().for_each(|(_, state)| change(state));
+        self.history
+            .iter_mut()
+            .for_each(|asked| change(&mut asked.before));
     }
 
-    /// Goes back to the last question; false when there is none.
-    pub fn back(&mut self, state: &mut S) -> bool {
-        match self.history.pop() {
-            Some((at, before)) => {
-                self.at = at;
-                *state = before;
-                true
-            }
-            None => false,
-        }
+    /// Goes back to the last question, and answers with the number of answers that are undone by it; `None` when there is
+    /// no question to go back to.
+    pub fn back(&mut self, state: &mut S) -> Option<usize> {
+        let asked = self.history.pop()?;
+        self.at = asked.at;
+        *state = asked.before;
+        Some(asked.answers)
     }
 }
 
@@ -113,6 +142,10 @@ impl Prompter for Counting<'_> {
 
     fn say(&mut self, text: &str) {
         self.inner.say(text);
+    }
+
+    fn forget(&mut self, answers: usize) {
+        self.inner.forget(answers);
     }
 }
 
@@ -165,8 +198,83 @@ mod tests {
                 list: vec!["B".into(), "C".into()]
             }
         );
-        assert!(walk.back(&mut state));
+        assert_eq!(walk.back(&mut state), Some(1));
         assert_eq!(state.list, ["B"]);
+    }
+
+    /// Two questions in one call.
+    fn pair(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
+        if state.list.is_empty() {
+            for title in ["Which", "Where"] {
+                let question = Question::new("--pair", title, "");
+                state
+                    .list
+                    .push(prompter.text(&question, None, &|_| Ok(String::new()))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is on the screen, as a terminal keeps it: one entry per answer, and a question that is left takes one off.
+    struct Screen {
+        script: Scripted,
+        answers: usize,
+    }
+
+    impl Prompter for Screen {
+        fn select(&mut self, _: &Question, _: &[Choice], _: Option<usize>) -> Reply<usize> {
+            Err(Halt::Quit)
+        }
+        fn several(&mut self, _: &Question, _: &[Choice], _: &[bool]) -> Reply<Vec<usize>> {
+            Err(Halt::Quit)
+        }
+        fn text(&mut self, question: &Question, default: Option<&str>, check: Check<'_>) -> Reply<String> {
+            let reply = self.script.text(question, default, check);
+            match &reply {
+                Ok(_) => self.answers += 1,
+                Err(Halt::Back) => self.answers -= 1,
+                Err(_) => {}
+            }
+            reply
+        }
+        fn hidden(&mut self, _: &Question) -> Reply<String> {
+            Err(Halt::Quit)
+        }
+        fn confirm(&mut self, _: &Question, _: bool) -> Reply<bool> {
+            Err(Halt::Quit)
+        }
+        fn say(&mut self, _: &str) {}
+        fn forget(&mut self, answers: usize) {
+            self.answers -= answers;
+        }
+    }
+
+    #[test]
+    fn the_screen_goes_back_with_the_state() {
+        let mut screen = Screen {
+            script: Scripted::new([
+                Line::text("nfs"),
+                // Left in the middle of a step: that step begins again.
+                Line::Back,
+                Line::text("nfs"),
+                Line::text("host:/path"),
+                // Left at the question after it: both answers of the step go.
+                Line::Back,
+                Line::text("pvc"),
+                Line::text("data"),
+                Line::text("name"),
+            ]),
+            answers: 0,
+        };
+        let mut state = State::default();
+        Walk::default()
+            .run(&mut state, &[pair, first], &mut screen)
+            .unwrap();
+        assert_eq!(
+            (state.list, state.first),
+            (vec!["pvc".into(), "data".into()], Some("name".into()))
+        );
+        assert_eq!(screen.answers, 3);
     }
 
     #[test]

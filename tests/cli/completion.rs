@@ -53,6 +53,20 @@ fn kubectl_is_answered() {
     let args = ["restore", "-n", "complete-kubectl", "bc/sample-b"];
     let answer = output(world, program.to_str().unwrap(), &args, dir.path()).unwrap();
     assert_eq!(answer, "bc/sample-b\n:4\n");
+    let args = ["snapshot", "ls", "-n", "complete-kubectl", "bc/sample-b"];
+    let answer = output(world, program.to_str().unwrap(), &args, dir.path()).unwrap();
+    assert_eq!(answer, "bc/sample-b\n:4\n");
+    let args = [
+        "backup",
+        "now",
+        "sample-b",
+        "-n",
+        "complete-kubectl",
+        "--session",
+        "",
+    ];
+    let answer = output(world, program.to_str().unwrap(), &args, dir.path()).unwrap();
+    assert_eq!(answer, "daily\n:4\n");
 }
 
 #[test]

@@ -18,8 +18,15 @@ struct Person {
 
 impl Person {
     fn runs(world: &World, args: &[&str]) -> Self {
+        Self::edits_with("true", world, args)
+    }
+
+    fn edits_with(editor: &str, world: &World, args: &[&str]) -> Self {
         let mut command = world.command(args);
-        command.env("TERM", "xterm-256color").env("EDITOR", "true");
+        command
+            .env("TERM", "xterm-256color")
+            .env("EDITOR", editor)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         Person {
             session: spawn_command(command, Some(60_000)).unwrap(),
             seen: String::new(),
@@ -133,7 +140,8 @@ fn a_policy_is_made_with_a_few_keys() {
     person.sees("Make it the default policy").sees("no").types(ENTER);
     person
         .sees("The same without questions")
-        .sees("create retention mine -n pty-retention --keep-daily 7 --keep-weekly 5 --allow all");
+        .sees("create retention mine -n pty-retention --keep-daily 7")
+        .sees("--keep-weekly 5 --allow all");
     person
         .sees("RetentionPolicy pty-retention/mine")
         .sees("What now")
@@ -315,11 +323,120 @@ fn restore_without_anything_opens_the_wizard() {
         .types(ENTER);
     person.sees("Which files").sees("everything").types(ENTER);
     person
-        .sees("create restore -n pty-restore --repo repo --snapshot latest")
+        .sees("create restore -n pty-restore --repo repo")
         .sees("What now")
         .sees("quit")
         .types(ENTER);
     let (code, seen) = person.ends();
     assert_eq!(code, 0, "{seen}");
     assert!(seen.contains("Succeeded"), "{seen}");
+}
+
+#[test]
+fn only_the_last_refusal_stands_and_nothing_half_typed_stays() {
+    let world = world();
+    world.namespace("pty-refused");
+    let args = ["create", "storage", "-n", "pty-refused", "--provider", "azure"];
+    let mut person = Person::runs(world, &args);
+    person.sees("Storage account").types(ENTER);
+    person.sees("a name is needed").types("with blanks\r");
+    person.sees("letters, digits, -, . and _ only").types("half");
+    person.sees("half").types("\u{3}");
+    let (code, seen) = person.ends();
+    assert_eq!(code, 130, "{seen}");
+    let screen = screen(&seen);
+    let left: Vec<&String> = screen.iter().filter(|l| !l.is_empty()).collect();
+    assert!(
+        left.iter()
+            .all(|l| !l.contains("half") && !l.contains("needed") && !l.contains("only")),
+        "{screen:#?}"
+    );
+    assert!(
+        left.last().unwrap().contains("Nothing was changed."),
+        "{screen:#?}"
+    );
+}
+
+#[test]
+fn leaving_a_step_of_two_questions_asks_the_first_of_them_again() {
+    let world = world();
+    world.namespace("pty-two");
+    let args = ["create", "storage", "-n", "pty-two", "--provider", "local"];
+    let mut person = Person::runs(world, &args);
+    person.sees("Which volume").sees("hostPath").types(ENTER);
+    person.sees("NFS export").types("nas:/x\r");
+    person.sees("Name of the BackupStorage").types(ESCAPE);
+    person.sees("Which volume").sees("hostPath").types(ENTER);
+    person.sees("NFS export").types("nas:/y\r");
+    person.sees("Name of the BackupStorage").types("\u{3}");
+    let (code, seen) = person.ends();
+    assert_eq!(code, 130, "{seen}");
+    let screen = screen(&seen);
+    let shown = |text: &str| screen.iter().filter(|l| l.contains(text)).count();
+    assert_eq!(
+        (shown("Which volume"), shown("nas:/x"), shown("nas:/y")),
+        (1, 0, 1),
+        "{screen:#?}"
+    );
+}
+
+#[test]
+fn what_is_edited_is_what_is_proven() {
+    let world = world();
+    world.namespace("pty-proof");
+    world.create(
+        &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "older", "namespace": "pty-proof"},
+        "data": {"AWS_ACCESS_KEY_ID": "b2xkZXI=", "AWS_SECRET_ACCESS_KEY": "b2xkZXI="}}),
+    );
+    let args = [
+        "create",
+        "storage",
+        "s3",
+        "-n",
+        "pty-proof",
+        "--provider",
+        "s3",
+        "--endpoint",
+        "http://127.0.0.1:9",
+        "--bucket",
+        "before",
+        "--secret",
+        "older",
+        "--allow",
+        "same",
+        "-i",
+    ];
+    let mut person = Person::edits_with("sed -i s/before/changed-by-hand/", world, &args);
+    person.sees("Directory in the bucket").types(ENTER);
+    person.sees("Make it the default storage").sees("no").types(ENTER);
+    person.sees("bucket: before").sees("What now").sees("quit");
+    person.types(DOWN).types(DOWN).types(ENTER);
+    person
+        .sees("bucket: changed-by-hand")
+        .sees("What now")
+        .sees("quit")
+        .types(ENTER);
+    // The Job's plan is what the pod is going to try; no node runs it here.
+    let start = std::time::Instant::now();
+    let plan = loop {
+        let names = world.names("secrets", "pty-proof");
+        if let Some(name) = names.iter().find(|n| n.starts_with("prove-")) {
+            break world.get("secrets", "pty-proof", name);
+        }
+        assert!(start.elapsed().as_secs() < 60, "no proof began: {names:?}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let plan = plan["data"]["plan.json"].as_str().unwrap();
+    let plan =
+        String::from_utf8(base64::Engine::decode(&base64::prelude::BASE64_STANDARD, plan).unwrap()).unwrap();
+    assert!(
+        plan.contains("changed-by-hand") && !plan.contains("before"),
+        "{plan}"
+    );
+    person.types("\u{3}");
+    let (code, seen) = person.ends();
+    assert_eq!(code, 130, "{seen}");
+    let left = world.names("secrets", "pty-proof");
+    assert_eq!(left, ["older"], "the proof takes its Secret away");
+    assert!(!world.exists(&kubestash::cluster::kinds::BACKUP_STORAGE, "pty-proof", "s3"));
 }

@@ -147,6 +147,17 @@ impl World {
         found.items.into_iter().filter_map(|o| o.metadata.name).collect()
     }
 
+    /// An object of a kind (`plural` or `plural.group`), as JSON.
+    pub(crate) fn get(&self, plural: &str, namespace: &str, name: &str) -> Value {
+        let kind = kinds::ALL.iter().find(|k| k.is_called(plural)).unwrap();
+        let resource = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk(kind.group, kind.version, kind.kind),
+            kind.plural,
+        );
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client(), namespace, &resource);
+        serde_json::to_value(self.runtime.block_on(api.get(name)).unwrap()).unwrap()
+    }
+
     /// A file beside the kubeconfig.
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.dir.path().join(name)

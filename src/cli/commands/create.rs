@@ -30,7 +30,7 @@ use crate::output::human;
 use crate::wizard::answers;
 use crate::wizard::asking::{Asking, any};
 use crate::wizard::found::{Found, fetch};
-use crate::wizard::prompter::{Choice, Halt, Nobody, Question, choose};
+use crate::wizard::prompter::{Choice, Halt, Nobody, Prompter, Question, choose};
 use crate::wizard::terminal::Terminal;
 use crate::wizard::walk::Walk;
 
@@ -337,10 +337,10 @@ async fn ask_rest<S: Asking>(filled: &mut Filled<S>, context: &Context) -> Resul
             Err(Halt::MakeStorage) => make_storage(filled, context).await?,
             Err(Halt::Failed(message, hint)) => {
                 let error = refused(&message, hint);
-                if !filled.walk.back(&mut filled.state) {
+                let Some(answers) = filled.walk.back(&mut filled.state) else {
                     return Err(error);
-                }
-                person.refuse(&error.message, &error.causes, &error.hints);
+                };
+                person.refuse(answers, &error.message, &error.causes, &error.hints);
             }
         }
     }
@@ -356,7 +356,7 @@ async fn make_storage<S: Asking>(filled: &mut Filled<S>, context: &Context) -> R
         // What stands above is the storage's: going back takes away only what comes from here on.
         filled.person = Some(Terminal::new(context.ui.style()));
     } else if let Some(person) = filled.person.as_mut() {
-        person.undo();
+        person.forget(1);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use clap::{Command, FromArgMatches, Parser};
+use clap::{Arg, Command, FromArgMatches, Parser, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use kube::config::Kubeconfig;
 use serde_json::Value;
@@ -21,6 +21,10 @@ enum Source {
     Names(&'static Kind),
     /// `kind/name` of objects of several kinds.
     Objects(&'static [&'static Kind]),
+    /// Names of objects of the first kind, or `kind/name` of the second once that is typed: `bc/NAME` is its newest Snapshot.
+    NamesOr(&'static Kind, &'static Kind),
+    /// The sessions that the BackupConfigurations have.
+    Sessions,
     /// Contexts of the kubeconfig.
     Contexts,
 }
@@ -35,6 +39,17 @@ const EXPLAINABLE: &[&Kind] = &[
     &kinds::REPOSITORY,
     &kinds::SNAPSHOT,
 ];
+const NEWEST: Source = Source::NamesOr(&kinds::SNAPSHOT, &kinds::BACKUP_CONFIGURATION);
+/// Forms of output that stand for themselves; the others want a template behind `=`.
+const FORMATS: [&str; 7] = [
+    "table",
+    "wide",
+    "json",
+    "yaml",
+    "name",
+    "jsonpath=",
+    "custom-columns=",
+];
 const TARGETS: &[&Kind] = &[
     &kinds::CLAIM,
     &kinds::DEPLOYMENT,
@@ -45,15 +60,21 @@ const TARGETS: &[&Kind] = &[
 /// What an argument of the command with these words stands for: by the name of its value where that is a kind, else by
 /// its own.
 fn source(words: &[&str], id: &str, value: &str) -> Option<Source> {
+    if let ["snapshot", verb] = words
+        && !matches!(*verb, "list" | "show" | "delete")
+        && (value == "SNAPSHOT" || matches!(id, "from" | "to"))
+    {
+        return Some(NEWEST);
+    }
     if let Some(kind) = EXPLAINABLE.iter().find(|k| k.kind.to_uppercase() == value) {
         return Some(Source::Names(kind));
     }
     Some(match (words, id) {
         (["logs", ..], "session") => Source::Objects(SESSIONS),
-        (["backup", "now", ..] | ["trigger" | "create", ..], "session" | "sessions") => return None,
+        (["create", ..], "session") => return None,
+        (["backup", "now", ..] | ["trigger", ..], "session" | "sessions") => Source::Sessions,
         (_, "session" | "sessions") => Source::Names(&kinds::BACKUP_SESSION),
         (["restore", ..], "source") => Source::Objects(RESTORABLE),
-        (["snapshot", "diff"], "from" | "to") => Source::Names(&kinds::SNAPSHOT),
         (["snapshot", "find" | "history"], "within") => Source::Objects(RESTORABLE),
         (["why", ..], "object") => Source::Objects(EXPLAINABLE),
         (_, "target") => Source::Objects(TARGETS),
@@ -86,12 +107,13 @@ fn walk(command: Command, words: &mut Vec<String>) -> Command {
         let value = arg
             .get_value_names()
             .and_then(|n| n.first())
-            .map(ToString::to_string);
-        match source(&words, arg.get_id().as_str(), &value.unwrap_or_default()) {
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        match source(&words, arg.get_id().as_str(), &value) {
             Some(source) => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
                 candidates(source, typed)
             })),
-            None => arg,
+            None => plain(arg, &value),
         }
     });
     let names: Vec<String> = command
@@ -106,6 +128,34 @@ fn walk(command: Command, words: &mut Vec<String>) -> Command {
     })
 }
 
+/// What an argument takes that needs no cluster: files and directories, and the words that the name of its value lists.
+fn plain(arg: Arg, value: &str) -> Arg {
+    let words: Vec<String> = match value {
+        "FORMAT" if arg.get_id() == "output" => FORMATS.map(str::to_owned).to_vec(),
+        // A word in capitals stands for something else.
+        listed if listed.contains('|') => {
+            let word = |word: &&str| word.chars().any(|c| c.is_ascii_lowercase());
+            listed.split('|').filter(word).map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    };
+    let hint = match value {
+        "FILE" | "FILE|-" => Some(ValueHint::FilePath),
+        "DIR" => Some(ValueHint::DirPath),
+        "FILE|DIR|-" => Some(ValueHint::AnyPath),
+        _ => None,
+    };
+    match (hint, words.is_empty()) {
+        (Some(hint), _) => arg.value_hint(hint),
+        (None, true) => arg,
+        (None, false) => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+            let typed = typed.to_string_lossy();
+            let fitting = words.iter().filter(|word| word.starts_with(typed.as_ref()));
+            fitting.map(CompletionCandidate::new).collect()
+        })),
+    }
+}
+
 fn candidates(source: Source, typed: &OsStr) -> Vec<CompletionCandidate> {
     let Some(typed) = typed.to_str() else {
         return Vec::new();
@@ -114,6 +164,11 @@ fn candidates(source: Source, typed: &OsStr) -> Vec<CompletionCandidate> {
     let found = match source {
         Source::Contexts => contexts(&flags),
         Source::Names(kind) => ask(&flags, &[kind], typed),
+        Source::NamesOr(kind, other) => match typed.split_once('/') {
+            Some((word, _)) if other.is_called(word) => ask(&flags, &[other], typed),
+            _ => ask(&flags, &[kind], typed),
+        },
+        Source::Sessions => ask_sessions(&flags),
         Source::Objects(kinds) => ask(&flags, kinds, typed),
     };
     found
@@ -168,11 +223,48 @@ fn contexts(flags: &Flags) -> Vec<String> {
         .unwrap_or_default()
 }
 
+/// The names of the sessions of the BackupConfigurations in the namespace, each once.
+fn ask_sessions(flags: &Flags) -> Vec<String> {
+    let options = |cluster: &Cluster| ListOptions {
+        namespace: (!flags.all_namespaces).then(|| cluster.namespace().to_owned()),
+        ..ListOptions::default()
+    };
+    let items = within(async {
+        let cluster = Cluster::connect(flags).await.ok()?;
+        let page = cluster
+            .page::<Value>(&kinds::BACKUP_CONFIGURATION, &options(&cluster), None)
+            .await;
+        Some(page.ok()?.items)
+    });
+    let sessions = |object: &Value| {
+        object
+            .pointer("/spec/sessions")
+            .and_then(Value::as_array)
+            .cloned()
+    };
+    let mut names: Vec<String> = items
+        .iter()
+        .filter_map(sessions)
+        .flatten()
+        .filter_map(|s| Some(s.get("name")?.as_str()?.to_owned()))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// An answer of the cluster within the time that somebody waits for a TAB; nothing otherwise.
+fn within<T: Default>(answer: impl Future<Output = Option<T>>) -> T {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return T::default();
+    };
+    runtime
+        .block_on(async { tokio::time::timeout(WITHIN, answer).await.ok().flatten() })
+        .unwrap_or_default()
+}
+
 /// The names in the cluster; several kinds, or a kind that is typed already, are written `kind/name`.
 fn ask(flags: &Flags, kinds: &[&'static Kind], typed: &str) -> Vec<String> {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return Vec::new();
-    };
     let wanted: Vec<(String, &Kind)> = match typed.split_once('/') {
         Some((word, _)) => kinds
             .iter()
@@ -185,16 +277,13 @@ fn ask(flags: &Flags, kinds: &[&'static Kind], typed: &str) -> Vec<String> {
             .collect(),
         None => kinds.iter().map(|k| (String::new(), *k)).collect(),
     };
-    let answer = async {
+    within(async {
         let cluster = Cluster::connect(flags).await.ok()?;
         let lists = wanted
             .iter()
             .map(|(prefix, kind)| names(&cluster, flags, kind, prefix));
         Some(futures::future::join_all(lists).await.concat())
-    };
-    runtime
-        .block_on(async { tokio::time::timeout(WITHIN, answer).await.ok().flatten() })
-        .unwrap_or_default()
+    })
 }
 
 async fn names(cluster: &Cluster, flags: &Flags, kind: &Kind, prefix: &str) -> Vec<String> {
@@ -248,8 +337,19 @@ mod tests {
             source(&["backup", "now"], "names", "BACKUPCONFIGURATION"),
             Some(Source::Names(&kinds::BACKUP_CONFIGURATION))
         );
-        assert_eq!(source(&["backup", "now"], "session", "NAME"), None);
+        assert_eq!(
+            source(&["backup", "now"], "session", "NAME"),
+            Some(Source::Sessions)
+        );
+        assert_eq!(source(&["create", "backup"], "session", "NAME=CRON"), None);
         assert_eq!(source(&["install"], "image", "IMAGE"), None);
+        // `bc/NAME` stands for a Snapshot where one is looked into, not where one is deleted.
+        assert_eq!(source(&["snapshot", "ls"], "snapshot", "SNAPSHOT"), Some(NEWEST));
+        assert_eq!(source(&["snapshot", "diff"], "to", "SNAPSHOT"), Some(NEWEST));
+        assert_eq!(
+            source(&["snapshot", "delete"], "snapshots", "SNAPSHOT"),
+            Some(Source::Names(&kinds::SNAPSHOT))
+        );
     }
 
     #[test]

@@ -70,7 +70,10 @@ fn address(text: &str) -> Result<String, String> {
 
 fn place_name(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if text.is_empty() || !text.chars().all(fits) {
+    if text.is_empty() {
+        return Err("\"\" cannot be right: a name is needed, of letters, digits, -, . and _".to_owned());
+    }
+    if !text.chars().all(fits) {
         return Err(format!(
             "{text:?} cannot be right: letters, digits, -, . and _ only"
         ));

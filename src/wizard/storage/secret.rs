@@ -84,6 +84,7 @@ fn existing(state: &mut State, provider: Provider, name: &str, prompter: &mut dy
 
 fn ask_credentials(state: &mut State, provider: Provider, prompter: &mut dyn Prompter) -> Reply<()> {
     const TYPE: &str = "type them";
+    const FILE: &str = "from a file";
     const ENVIRONMENT: &str = "from the environment";
     const IDENTITY: &str = "none";
     let needed: Vec<&str> = credentials::required(provider)
@@ -112,7 +113,12 @@ fn ask_credentials(state: &mut State, provider: Provider, prompter: &mut dyn Pro
             format!("{} of this shell", needed.join(", ")),
         ));
     }
-    choices.push(Choice::new(TYPE, "without echo, into a new Secret"));
+    // Google's key is a document: nobody types it.
+    choices.push(if provider == Provider::Gcs {
+        Choice::new(FILE, "Google's JSON key, into a new Secret")
+    } else {
+        Choice::new(TYPE, "without echo, into a new Secret")
+    });
     if !new_only {
         choices.push(Choice::new(
             IDENTITY,
@@ -129,7 +135,7 @@ fn ask_credentials(state: &mut State, provider: Provider, prompter: &mut dyn Pro
     .need("the credentials: --secret NAME of one that exists, --from-env, --from-file FILE, or --no-secret");
     let chosen = choose(prompter, &question, &choices, first.as_deref())?;
     match chosen.as_str() {
-        TYPE => state.typing = true,
+        TYPE | FILE => state.typing = true,
         IDENTITY => state.answers.no_secret = true,
         ENVIRONMENT => {
             state.answers.from_env = true;
@@ -157,6 +163,13 @@ fn typed(state: &mut State, provider: Provider, prompter: &mut dyn Prompter) -> 
         );
         let read = state.outside.file.clone();
         let path = prompter.text(&question, None, &|path| {
+            if path.is_empty() {
+                return Err("the name of the file is needed".to_owned());
+            }
+            // Never said again: it may be on a screen that others see.
+            if path.starts_with('{') {
+                return Err("that is the key itself; give the name of the file that holds it".to_owned());
+            }
             let text = read(path)?;
             credentials::from_text(Provider::Gcs, &text)
                 .map(|_| String::new())

@@ -263,9 +263,9 @@ fn gcs_is_asked_for_screen_by_screen_and_back() {
         Line::text("/clusters/a/"),
         Line::Back,
         Line::text("/clusters/b/"),
-        Line::text("type them"),
+        Line::text("from a file"),
         Line::Back,
-        Line::text("type them"),
+        Line::text("from a file"),
         Line::text("google.json"),
         Line::Back,
         Line::text("google.json"),
@@ -407,9 +407,8 @@ fn an_nfs_export_is_asked_for_and_back() {
     let (state, script) = asked([
         Line::text("local"),
         Line::text("nfs"),
-        // The export is typed in the same step as the kind of volume is chosen.
+        // The export is typed in the same step as the kind of volume is chosen: that is asked again.
         Line::Back,
-        Line::text("local"),
         Line::text("nfs"),
         Line::text("nas.example.com:/exports/backups"),
         Line::text("nas"),

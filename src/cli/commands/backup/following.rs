@@ -41,7 +41,10 @@ pub(super) async fn follow_all(
     events: Option<&Events<'_>>,
 ) -> Result<(), CliError> {
     let cluster = context.cluster().await?;
-    let progress = context.ui.progress();
+    let progress = match events {
+        Some(_) => context.ui.progress_beside_data(),
+        None => context.ui.progress(),
+    };
     let following = Following {
         args,
         cluster,

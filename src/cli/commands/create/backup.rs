@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::finish::{Wizard, Written, ready};
+use super::finish::{Wizard, Written, place, ready};
 use super::{Common, run_wizard};
 use crate::api::core::BackupConfiguration;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::report::text;
 use crate::cluster::{Cluster, kinds};
 use crate::decide::explain;
-use crate::wizard::backup::{BackupAnswers, State, new_secret, sessions};
+use crate::wizard::backup::{BackupAnswers, State, new_secret};
 use crate::wizard::found::Found;
 use crate::wizard::preview;
 
@@ -65,13 +66,20 @@ impl Wizard for Making {
                  kubectl get secret {secret} -n {namespace} -o jsonpath='{{.data.RESTIC_PASSWORD}}' | base64 -d"
             ));
         }
-        for (session, schedule) in sessions(&state.answers).unwrap_or_default() {
-            if let Ok(told) = preview::schedule(&schedule, context.now) {
-                context.ui.say(&format!("Session {session}: {told}"));
+        for configuration in written.of(&kinds::BACKUP_CONFIGURATION) {
+            let (namespace, name) = place(configuration);
+            for (session, schedule) in scheduled(configuration) {
+                if let Ok(told) = preview::schedule(schedule, context.now) {
+                    context.ui.say(&format!("Session {session}: {told}"));
+                }
             }
-        }
-        let name = state.answers.name.as_deref().unwrap_or_default();
-        if let Some(limit) = written.wait {
+            let status = format!("`kubectl kubestash status -n {namespace}`");
+            let Some(limit) = written.wait else {
+                context.ui.say(&format!(
+                    "The first backup starts as soon as it is Ready: {status}"
+                ));
+                continue;
+            };
             let reason = |object: &Value| {
                 serde_json::from_value::<BackupConfiguration>(object.clone())
                     .map(|c| explain::not_ready(&c))
@@ -86,10 +94,18 @@ impl Wizard for Making {
                 reason,
             )
             .await?;
+            context.ui.say(&format!("The first backup starts now: {status}"));
         }
-        context.ui.say(&format!(
-            "The first backup starts as soon as it is Ready: `kubectl kubestash status -n {namespace}`"
-        ));
         Ok(Exit::Ok)
     }
+}
+
+/// The sessions of a configuration that have a schedule, by name.
+fn scheduled(configuration: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let sessions = configuration.pointer("/spec/sessions").and_then(Value::as_array);
+    sessions
+        .into_iter()
+        .flatten()
+        .map(|s| (text(s, "/name"), text(s, "/scheduler/schedule")))
+        .filter(|(_, schedule)| !schedule.is_empty())
 }

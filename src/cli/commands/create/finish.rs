@@ -15,7 +15,7 @@ use crate::output::human;
 use crate::output::wrap::fold_command;
 use crate::wizard::asking::Asking;
 use crate::wizard::found::Found;
-use crate::wizard::prompter::{Choice, Question, choose};
+use crate::wizard::prompter::{Choice, Prompter, Question, choose};
 
 /// One command, as far as it differs from the others: how its wizard begins, and what comes after the answers.
 pub(super) trait Wizard {
@@ -23,12 +23,13 @@ pub(super) trait Wizard {
     type State: Asking;
     /// The wizard before the first question.
     fn begin(&self, answers: Answers<Self>, found: Arc<Found>) -> Self::State;
-    /// Tries what is to be written, before it is.
-    async fn prove(&self, state: &Self::State, context: &Context, cluster: &Cluster) -> Result<(), CliError> {
-        let _ = (state, context, cluster);
+    /// Tries what is to be written, before it is: the objects themselves, as a person may have changed what the answers made.
+    async fn prove(&self, objects: &[Value], context: &Context, cluster: &Cluster) -> Result<(), CliError> {
+        let _ = (objects, context, cluster);
         Ok(())
     }
-    /// Says what matters once it is written, and waits where that was asked for.
+    /// Says what matters once it is written, and waits where that was asked for. What was written may differ from the
+    /// answers: it tells.
     async fn after(
         &self,
         state: &Self::State,
@@ -59,6 +60,28 @@ pub(super) struct Written<'w> {
     pub(super) wait: Option<Duration>,
 }
 
+impl Written<'_> {
+    /// The objects of a kind that were written.
+    pub(super) fn of(&self, kind: &'static Kind) -> impl Iterator<Item = &Value> {
+        of_kind(self.objects, kind)
+    }
+}
+
+/// The objects of a kind among those of a command.
+pub(super) fn of_kind<'o>(objects: &'o [Value], kind: &'static Kind) -> impl Iterator<Item = &'o Value> {
+    objects
+        .iter()
+        .filter(move |object| report::text(object, "/kind") == kind.kind)
+}
+
+/// The namespace and name of an object.
+pub(super) fn place(object: &Value) -> (&str, &str) {
+    (
+        report::text(object, "/metadata/namespace"),
+        report::text(object, "/metadata/name"),
+    )
+}
+
 /// Takes a wizard to its end.
 pub(super) async fn finish<W: Wizard>(
     order: &Order<'_, W>,
@@ -71,12 +94,15 @@ pub(super) async fn finish<W: Wizard>(
             .state
             .manifests()
             .ok_or_else(|| CliError::new(Exit::Error, "the answers are not complete"))?;
-        if filled.person.is_some() {
+        if let Some(person) = filled.person.as_mut() {
             let line = filled.state.command_line(&order.answers);
-            context.ui.say(&format!(
+            person.say(&format!(
                 "\n{}\n  {}",
                 context.ui.style().strong("The same without questions"),
-                context.ui.style().code(&fold_command(&line, 100))
+                context
+                    .ui
+                    .style()
+                    .code(&fold_command(&line, person.columns().min(104) - 4))
             ));
         }
         if common.dry_run != DryRun::None {
@@ -84,7 +110,7 @@ pub(super) async fn finish<W: Wizard>(
         }
         let cluster = context.cluster().await?;
         let Some(mut person) = filled.person.take() else {
-            wizard.prove(&filled.state, context, cluster).await?;
+            wizard.prove(&objects, context, cluster).await?;
             return write(wizard, common, context, &filled, &objects, false).await;
         };
         let decision = review(context, cluster, &mut person, objects).await?;
@@ -92,18 +118,24 @@ pub(super) async fn finish<W: Wizard>(
         match decision {
             Decision::Quit => return Err(left()),
             Decision::Saved => return Ok(Exit::Ok),
-            Decision::Back => go_back(context, &mut filled).await?,
-            Decision::Apply(objects) => match proven(wizard, context, cluster, &mut filled).await? {
-                Proven::Write => return write(wizard, common, context, &filled, &objects, true).await,
-                Proven::Back => go_back(context, &mut filled).await?,
-            },
+            Decision::Back => go_back(context, &mut filled, 1).await?,
+            Decision::Apply(objects) => {
+                match proven(wizard, &objects, context, cluster, &mut filled).await? {
+                    Proven::Write => return write(wizard, common, context, &filled, &objects, true).await,
+                    Proven::Back => go_back(context, &mut filled, 0).await?,
+                }
+            }
         }
     }
 }
 
-async fn go_back<S: Asking>(context: &Context, filled: &mut Filled<S>) -> Result<(), CliError> {
-    if !filled.walk.back(&mut filled.state) {
+/// Asks the last question again. `taken`: how many answers are off the screen already.
+async fn go_back<S: Asking>(context: &Context, filled: &mut Filled<S>, taken: usize) -> Result<(), CliError> {
+    let Some(answers) = filled.walk.back(&mut filled.state) else {
         return Err(left());
+    };
+    if let Some(person) = filled.person.as_mut() {
+        person.forget(answers.saturating_sub(taken));
     }
     if ask_rest(filled, context).await? {
         Ok(())
@@ -120,12 +152,13 @@ enum Proven {
 /// Proves until it is well, or the person decides otherwise.
 async fn proven<W: Wizard>(
     wizard: &W,
+    objects: &[Value],
     context: &Context,
     cluster: &Cluster,
     filled: &mut Filled<W::State>,
 ) -> Result<Proven, CliError> {
     loop {
-        let Err(error) = wizard.prove(&filled.state, context, cluster).await else {
+        let Err(error) = wizard.prove(objects, context, cluster).await else {
             return Ok(Proven::Write);
         };
         if error.exit == Exit::Interrupted {
@@ -142,7 +175,10 @@ async fn proven<W: Wizard>(
             Choice::new("quit", "change nothing"),
         ];
         let question = Question::new("", "What now", "Nothing has been written yet.");
-        match choose(person, &question, &choices, None).as_deref() {
+        let chosen = choose(person, &question, &choices, None);
+        // The proof has written to the screen, and its reason is to stay there.
+        person.settle();
+        match chosen.as_deref() {
             Ok("change the answers") | Err(crate::wizard::prompter::Halt::Back) => return Ok(Proven::Back),
             Ok("try again") => {}
             Ok("apply all the same") => return Ok(Proven::Write),

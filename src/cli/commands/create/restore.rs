@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::finish::{Wizard, Written};
+use super::finish::{Wizard, Written, place};
 use super::{Common, run_wizard};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
@@ -84,13 +84,14 @@ impl Wizard for Making<'_> {
 
     async fn after(
         &self,
-        state: &State,
+        _: &State,
         written: &Written<'_>,
         context: &Context,
         cluster: &Cluster,
     ) -> Result<Exit, CliError> {
-        let namespace = state.found.namespace.as_str();
-        let name = state.answers.name.as_deref().unwrap_or_default();
+        let Some((namespace, name)) = written.of(&kinds::RESTORE_SESSION).last().map(place) else {
+            return Ok(Exit::Ok);
+        };
         let more = format!("`kubectl kubestash logs restoresession/{name} -f -n {namespace}` follows it");
         let Some(limit) = written.wait else {
             context.ui.say(&format!("The restore has begun: {more}"));

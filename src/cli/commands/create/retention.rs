@@ -6,10 +6,10 @@ use super::finish::{Wizard, Written};
 use super::{Common, run_wizard};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, kinds};
 use crate::wizard::found::Found;
 use crate::wizard::preview;
-use crate::wizard::retention::{RetentionAnswers, Rules, State};
+use crate::wizard::retention::{RetentionAnswers, State};
 
 /// Create a RetentionPolicy: which Snapshots are kept
 ///
@@ -47,13 +47,18 @@ impl Wizard for Making {
 
     async fn after(
         &self,
-        state: &State,
-        _: &Written<'_>,
+        _: &State,
+        written: &Written<'_>,
         context: &Context,
         _: &Cluster,
     ) -> Result<Exit, CliError> {
-        let effect = preview::retention(&state.answers.keep().spec(), "0 2 * * *", context.now);
-        if let Ok(effect) = effect {
+        for policy in written.of(&kinds::RETENTION_POLICY) {
+            let Ok(spec) = serde_json::from_value(policy["spec"].clone()) else {
+                continue;
+            };
+            let Ok(effect) = preview::retention(&spec, "0 2 * * *", context.now) else {
+                continue;
+            };
             context
                 .ui
                 .say(&format!("With a backup every night: {}", lower(&effect)));

@@ -49,6 +49,7 @@ pub(super) async fn review(
     objects: Vec<Value>,
 ) -> Result<Decision, CliError> {
     let mut objects = objects;
+    let mut edits = 0;
     loop {
         for object in &objects {
             for line in shown(cluster, object, context.ui.style()).await? {
@@ -56,8 +57,19 @@ pub(super) async fn review(
             }
         }
         match ask(person, &objects)? {
+            Some(Decision::Back) => {
+                person.forget(edits);
+                if edits > 0 {
+                    person
+                        .say("  What was changed under \"edit\" is gone: the answers make the objects anew.");
+                }
+                return Ok(Decision::Back);
+            }
             Some(decision) => return Ok(decision),
-            None => objects = edited(context, person, objects)?,
+            None => {
+                edits += 1;
+                objects = edited(context, person, objects)?;
+            }
         }
     }
 }
@@ -79,7 +91,11 @@ fn ask(person: &mut Terminal, objects: &[Value]) -> Result<Option<Decision>, Cli
     };
     match chosen.as_str() {
         "apply" => Ok(Some(Decision::Apply(objects.to_vec()))),
-        "back" => Ok(Some(Decision::Back)),
+        "back" => {
+            // As Esc does: this answer and the one before it go.
+            person.forget(2);
+            Ok(Some(Decision::Back))
+        }
         "edit" => Ok(None),
         "save" => save(person, objects),
         _ => Ok(Some(Decision::Quit)),

@@ -8,16 +8,17 @@ use futures::future::LocalBoxFuture;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::Value;
 
-use super::finish::{Wizard, Written, condition, ready};
+use super::finish::{Wizard, Written, condition, of_kind, place, ready};
 use super::prove::{Proof, prove};
 use super::{Common, run_at, run_wizard};
+use crate::api::storage::BackupStorage;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cluster::{Cluster, Error, kinds};
 use crate::output::human;
 use crate::wizard::credentials;
 use crate::wizard::found::Found;
-use crate::wizard::storage::{Outside, State, StorageAnswers, manifests};
+use crate::wizard::storage::{Outside, State, StorageAnswers};
 
 /// Create a BackupStorage and the Secret with its credentials
 ///
@@ -106,13 +107,24 @@ struct Making<'a> {
 }
 
 fn outside() -> Outside {
-    let file = |path: &str| super::read(path).map_err(|e| format!("{} {}", e.message, e.causes.join(" ")));
+    let file = |path: &str| {
+        let path = at_home(path, std::env::var("HOME").ok().as_deref());
+        super::read(&path).map_err(|e| format!("{} {}", e.message, e.causes.join(" ")))
+    };
     Outside {
         environment: Arc::new(move |provider| {
             let variable = |name: &str| std::env::var(name).ok();
             credentials::from_environment(provider, &variable, &|path| std::fs::read_to_string(path).ok())
         }),
         file: Arc::new(file),
+    }
+}
+
+/// A path that was typed where no shell reads `~/`.
+fn at_home(path: &str, home: Option<&str>) -> String {
+    match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => format!("{}/{rest}", home.trim_end_matches('/')),
+        _ => path.to_owned(),
     }
 }
 
@@ -123,33 +135,25 @@ impl Wizard for Making<'_> {
         State::new(answers, found, outside())
     }
 
-    async fn prove(&self, state: &State, context: &Context, cluster: &Cluster) -> Result<(), CliError> {
+    async fn prove(&self, objects: &[Value], context: &Context, cluster: &Cluster) -> Result<(), CliError> {
         if self.args.skip_check {
             return Ok(());
         }
-        let Some(objects) = manifests(state) else {
-            return Ok(());
-        };
-        let of_kind = |kind: &str| {
-            objects
-                .iter()
-                .find(|o| o.get("kind").and_then(Value::as_str) == Some(kind))
-        };
-        let Some(storage) = of_kind("BackupStorage") else {
-            return Ok(());
-        };
-        let secret = match (of_kind("Secret"), state.secret()) {
-            (Some(new), _) => serde_json::from_value(new.clone()).ok(),
-            (None, Some(name)) => Some(existing(cluster, &state.found.namespace, &name).await?),
-            (None, None) => None,
-        };
-        let proof = Proof {
-            storage,
-            secret,
-            image: &self.args.image,
-            limit: self.args.check_timeout,
-        };
-        Box::pin(prove(context, cluster, &proof)).await
+        for storage in of_kind(objects, &kinds::BACKUP_STORAGE) {
+            let secret = match credentials_of(storage, objects)? {
+                Keys::None => None,
+                Keys::New(secret) => Some(*secret),
+                Keys::Existing { namespace, name } => Some(existing(cluster, &namespace, &name).await?),
+            };
+            let proof = Proof {
+                storage,
+                secret,
+                image: &self.args.image,
+                limit: self.args.check_timeout,
+            };
+            Box::pin(prove(context, cluster, &proof)).await?;
+        }
+        Ok(())
     }
 
     async fn after(
@@ -159,17 +163,15 @@ impl Wizard for Making<'_> {
         context: &Context,
         cluster: &Cluster,
     ) -> Result<Exit, CliError> {
-        let Some(storage) = written.objects.last() else {
+        let Some((namespace, name)) = written.of(&kinds::BACKUP_STORAGE).last().map(place) else {
             return Ok(Exit::Ok);
         };
-        let field = |pointer: &str| crate::cli::report::text(storage, pointer).to_owned();
-        let (namespace, name) = (field("/metadata/namespace"), field("/metadata/name"));
         if let Some(limit) = written.wait {
             ready(
                 context,
                 cluster,
                 &kinds::BACKUP_STORAGE,
-                &(&namespace, &name),
+                &(namespace, name),
                 limit,
                 condition,
             )
@@ -181,6 +183,38 @@ impl Wizard for Making<'_> {
             ));
         }
         Ok(Exit::Ok)
+    }
+}
+
+/// Where the credentials of a storage are.
+#[derive(Debug)]
+enum Keys {
+    /// It names none.
+    None,
+    /// In a Secret that is written with it.
+    New(Box<Secret>),
+    /// In a Secret that exists.
+    Existing { namespace: String, name: String },
+}
+
+/// The Secret that a storage names, among the objects written with it or in the cluster.
+fn credentials_of(storage: &Value, objects: &[Value]) -> Result<Keys, CliError> {
+    let unreadable = |e: serde_json::Error| {
+        CliError::new(Exit::Error, "the storage cannot be proven").cause(e.to_string())
+    };
+    let (namespace, _) = place(storage);
+    let typed: BackupStorage = serde_json::from_value(storage.clone()).map_err(unreadable)?;
+    let Some(name) = typed.spec.storage.secret_name() else {
+        return Ok(Keys::None);
+    };
+    match of_kind(objects, &kinds::SECRET).find(|secret| place(secret) == (namespace, name)) {
+        Some(new) => Ok(Keys::New(
+            serde_json::from_value(new.clone()).map_err(unreadable)?,
+        )),
+        None => Ok(Keys::Existing {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }),
     }
 }
 
@@ -196,5 +230,53 @@ async fn existing(cluster: &Cluster, namespace: &str, name: &str) -> Result<Secr
         Err(error) => Err(CliError::from(error)
             .cause(format!("while Secret {name} was read for the proof"))
             .hint("`--skip-check` goes without the proof")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn made() -> Vec<Value> {
+        vec![
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": "demo"},
+                "data": {"AWS_ACCESS_KEY_ID": "aWQ="}}),
+            json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
+                "metadata": {"name": "s3", "namespace": "demo"},
+                "spec": {"storage": {"provider": "s3", "s3": {"bucket": "b", "secretName": "keys"}}}}),
+        ]
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_as_in_a_shell() {
+        assert_eq!(at_home("~/key.json", Some("/home/me/")), "/home/me/key.json");
+        assert_eq!(at_home("~/key.json", None), "~/key.json");
+        assert_eq!(at_home("a~/key.json", Some("/home/me")), "a~/key.json");
+    }
+
+    #[test]
+    fn the_secret_of_the_proof_is_the_one_that_the_manifest_names() {
+        let objects = made();
+        assert!(matches!(
+            credentials_of(&objects[1], &objects).unwrap(),
+            Keys::New(_)
+        ));
+        let mut edited = made();
+        edited[1]["spec"]["storage"]["s3"]["secretName"] = json!("older");
+        let keys = credentials_of(&edited[1], &edited).unwrap();
+        assert!(
+            matches!(&keys, Keys::Existing { namespace, name } if namespace == "demo" && name == "older"),
+            "{keys:?}"
+        );
+        edited[1]["spec"]["storage"]["s3"]["secretName"] = json!("keys");
+        edited[1]["metadata"]["namespace"] = json!("other");
+        let keys = credentials_of(&edited[1], &edited).unwrap();
+        assert!(
+            matches!(&keys, Keys::Existing { namespace, .. } if namespace == "other"),
+            "{keys:?}"
+        );
+        edited[1]["spec"]["storage"] = json!({"provider": "local", "local": {"mountPath": "/m"}});
+        assert!(matches!(credentials_of(&edited[1], &edited).unwrap(), Keys::None));
     }
 }
