@@ -12,7 +12,7 @@ pub fn check(text: &str) -> Result<(), String> {
     }
     if text.len() > 63 {
         return Err(format!(
-            "a name has at most 63 characters, this one {}",
+            "{text:?} has {} characters, and a name at most 63",
             text.len()
         ));
     }

@@ -103,9 +103,11 @@ pub async fn run(args: &RotateArgs, context: &Context) -> Result<Exit, CliError>
         };
         rotation.differs(&password)?;
         rotation.confirm(args.yes)?;
+        context.if_interrupted(goes_on(&name, context.namespace().await?));
         rotation.keep(&password).await?;
         context.ui.say("1/5 the new password waits in the Secret");
     } else {
+        context.if_interrupted(goes_on(&name, context.namespace().await?));
         context.ui.say("going on with a rotation that was interrupted");
     }
     if stop("begin") {
@@ -184,6 +186,13 @@ fn encoded(password: &Secret) -> String {
 fn stopped(context: &Context) -> Exit {
     context.ui.say("stopped as asked; the same command goes on");
     Exit::Ok
+}
+
+/// What somebody is told who interrupts a rotation: at every step the password in the Secret opens everything.
+fn goes_on(repository: &str, namespace: &str) -> String {
+    format!(
+        "interrupted; the rotation is not complete. Backups and restores work meanwhile, and `kubectl kubestash repo key rotate {repository} -n {namespace}` goes on with it."
+    )
 }
 
 /// A password of 256 bits.
