@@ -194,8 +194,16 @@ fn free_space_is_told_by_whom_one_may_ask(scene: &Scene, volume: &Value) {
         .unwrap()
         .to_owned();
     let path = format!("/api/v1/nodes/{node}/proxy/stats/summary");
-    let summary: Value = serde_json::from_str(&stage.kubectl(&["get", "--raw", &path]).ok()).unwrap();
-    let volumes = summary["pods"].as_array().unwrap().iter();
+    let answer = stage.kubectl(&["get", "--raw", &path]);
+    // The kubelet of a node in a container may not find the disk that it runs on, and then knows no volume at all.
+    let summary: Value = match answer.code {
+        0 => serde_json::from_str(&answer.out).unwrap(),
+        _ => {
+            println!("the kubelet of node {node} tells nothing: {}", answer.err.trim());
+            Value::Null
+        }
+    };
+    let volumes = summary["pods"].as_array().into_iter().flatten();
     let mut volumes = volumes.filter_map(|pod| pod["volume"].as_array()).flatten();
     let pod = "pod data-pod".to_owned();
     // A kubelet looks at volumes once a minute: it may not know this one yet.

@@ -88,7 +88,7 @@ pub(super) fn same(ours: &Value, stored: &Value) -> bool {
             ours.len() == stored.len() && ours.iter().zip(stored).all(|(a, b)| same(a, b))
         }
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (ours, stored) => ours == stored,
+        (ours, stored) => ours == stored || (silent(ours) && silent(stored)),
     }
 }
 
@@ -129,6 +129,15 @@ mod tests {
         let older = json!({"group": "g", "names": {"kind": "K", "plural": "ks"}, "versions": [{"name": "v1", "served": true,
             "schema": {"openAPIV3Schema": {"type": "object"}}}]});
         assert!(!same(&ours, &older), "a field less, too");
+    }
+
+    #[test]
+    fn nothing_is_the_same_in_each_of_its_forms() {
+        // An API server keeps the empty list of a ClusterRole without rules as null.
+        for nothing in [json!(null), json!([])] {
+            assert!(same(&json!([]), &nothing));
+            assert!(!same(&json!([{"verbs": ["get"]}]), &nothing));
+        }
     }
 
     #[test]
