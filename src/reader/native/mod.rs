@@ -10,13 +10,15 @@ mod packs;
 mod tree;
 mod walk;
 
+use std::num::NonZeroU32;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustic_core::repofile::{BlobType, MasterKey, SnapshotFile};
 use rustic_core::{
-    BlobId, Credentials, DataId, IndexedFullStatus, Repository, RepositoryBackends, RepositoryOptions,
+    BlobId, Credentials, DataId, Id, IndexedFullStatus, Repository, RepositoryBackends, RepositoryOptions,
     RusticError, TreeId,
 };
 use tokio::runtime::Handle;
@@ -114,12 +116,16 @@ impl Native {
 
     /// One piece of a file.
     pub(super) fn blob(&self, id: DataId, decoder: &mut Decoder) -> Result<bytes::Bytes, String> {
-        let entry = self.repository.get_index_entry(&id).map_err(|e| said(&e))?;
+        let (pack, range, plain) = self.place(&id)?;
+        decoder.open(plain, |to| self.packs.gather(&pack, range, to))
+    }
+
+    /// Where a piece lies: its pack, its bytes there, and how many it has where it is compressed.
+    fn place(&self, id: &DataId) -> Result<(Id, Range<u32>, Option<NonZeroU32>), String> {
+        let entry = self.repository.get_index_entry(id).map_err(|e| said(&e))?;
         let place = entry.location;
         let range = place.offset..place.offset.saturating_add(place.length);
-        decoder.open(place.uncompressed_length, |to| {
-            self.packs.gather(&entry.pack, range, to)
-        })
+        Ok((*entry.pack, range, place.uncompressed_length))
     }
 
     /// How many bytes the pieces have together; `None` where the index does not have one.
@@ -134,9 +140,8 @@ impl Native {
     /// Says which pieces will be read, in this order; once.
     pub(super) fn expect<'a>(&self, blobs: impl IntoIterator<Item = &'a DataId>) {
         let places = blobs.into_iter().filter_map(|blob| {
-            let entry = self.repository.get_index_entry(blob).ok()?;
-            let (from, length) = (entry.location.offset, entry.location.length);
-            Some((*entry.pack, from..from.saturating_add(length)))
+            let (pack, range, _) = self.place(blob).ok()?;
+            Some((pack, range))
         });
         self.packs.expect(Order::new(places));
     }

@@ -162,10 +162,10 @@ impl Packs {
         told.recv().map_err(|_| "the program ends")?
     }
 
-    fn read(&self, path: String, range: Option<Range<u64>>) -> RusticResult<Bytes> {
+    fn read(&self, path: String, range: Option<Range<u32>>) -> Result<Bytes, String> {
         let documents = self.documents.clone();
+        let range = range.map(|range| u64::from(range.start)..u64::from(range.end));
         self.wait(async move { documents.read(&path, range).await.map_err(|e| e.message) })
-            .map_err(|message| failed(&message))
     }
 
     /// Puts a range of a pack behind what `to` holds.
@@ -176,10 +176,7 @@ impl Packs {
             Some((order, at, order.pieces.get(at)?.bytes.start))
         });
         let Some((order, at, start)) = planned else {
-            let (documents, path) = (self.documents.clone(), self.path(FileType::Pack, id));
-            let range = u64::from(range.start)..u64::from(range.end);
-            let read = async move { documents.read(&path, Some(range)).await.map_err(|e| e.message) };
-            to.extend_from_slice(&self.wait(read)?);
+            to.extend_from_slice(&self.read(self.path(FileType::Pack, id), Some(range))?);
             return Ok(());
         };
         let parts = self.wait(self.piece(order, at))?;
@@ -287,6 +284,7 @@ impl ReadBackend for Packs {
 
     fn read_full(&self, kind: FileType, id: &Id) -> RusticResult<Bytes> {
         self.read(self.path(kind, id), None)
+            .map_err(|message| failed(&message))
     }
 
     fn read_partial(
@@ -298,14 +296,8 @@ impl ReadBackend for Packs {
         length: u32,
     ) -> RusticResult<Bytes> {
         let range = offset..offset.saturating_add(length);
-        if kind == FileType::Pack {
-            let mut bytes = Vec::with_capacity(length as usize);
-            self.gather(id, range, &mut bytes)
-                .map_err(|message| failed(&message))?;
-            return Ok(bytes.into());
-        }
-        let range = u64::from(range.start)..u64::from(range.end);
         self.read(self.path(kind, id), Some(range))
+            .map_err(|message| failed(&message))
     }
 
     fn warmup_path(&self, kind: FileType, id: &Id) -> String {
