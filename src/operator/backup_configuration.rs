@@ -31,6 +31,7 @@ use crate::{
         addons::Addon,
         core::{BackupConfiguration, RepositoryDeletionPolicy},
         labels,
+        shared::TypedObjectReference,
         storage::{BackupStorage, DeletionPolicy, Repository, RetentionPolicy},
     },
     decide::{
@@ -44,6 +45,15 @@ type Guarded = DeserializeGuard<BackupConfiguration>;
 
 /// A target of a kind that is not watched is looked for this often.
 const LOOK_FOR_TARGET: Duration = Duration::from_secs(30);
+/// A target that a watch will tell of is looked for this often all the same.
+const LOOK_ANYWAY: Duration = Duration::from_secs(10 * 60);
+/// The kinds of targets that are watched.
+const WATCHED: [(&str, &str); 4] = [
+    ("apps", "Deployment"),
+    ("apps", "StatefulSet"),
+    ("apps", "DaemonSet"),
+    ("", "PersistentVolumeClaim"),
+];
 
 /// Runs the controller until the context stops.
 pub async fn run(ctx: Arc<Context>) {
@@ -68,21 +78,15 @@ pub async fn run(ctx: Arc<Context>) {
             by(&it, &repositories)
         })
         .watches_stream(watch::metadata::<Addon>(&ctx, all()), move |it| by(&it, &addons))
-        .watches_stream(
-            watch::existence::<Deployment>(&ctx),
-            targeted(&store, "apps", "Deployment"),
-        )
+        .watches_stream(watch::existence::<Deployment>(&ctx), targeted(&store, WATCHED[0]))
         .watches_stream(
             watch::existence::<StatefulSet>(&ctx),
-            targeted(&store, "apps", "StatefulSet"),
+            targeted(&store, WATCHED[1]),
         )
-        .watches_stream(
-            watch::existence::<DaemonSet>(&ctx),
-            targeted(&store, "apps", "DaemonSet"),
-        )
+        .watches_stream(watch::existence::<DaemonSet>(&ctx), targeted(&store, WATCHED[2]))
         .watches_stream(
             watch::existence::<PersistentVolumeClaim>(&ctx),
-            targeted(&store, "", "PersistentVolumeClaim"),
+            targeted(&store, WATCHED[3]),
         )
         .watches_stream(
             watch::removed::<CronJob>(&ctx, watcher::Config::default().labels(&ours)),
@@ -117,8 +121,7 @@ fn by<K: Resource<DynamicType = ()>>(
 
 fn targeted<K: Resource<DynamicType = ()>>(
     store: &Store<Guarded>,
-    group: &'static str,
-    kind: &'static str,
+    (group, kind): (&'static str, &'static str),
 ) -> impl Fn(PartialObjectMeta<K>) -> Vec<ObjectRef<Guarded>> + Send + Sync + 'static {
     let store = store.clone();
     move |object| {
@@ -206,11 +209,19 @@ async fn reconcile(seen: Arc<BackupConfiguration>, ctx: Arc<Context>) -> Result<
         .min();
     let next =
         next.map(|at| Duration::from_secs(u64::try_from(at.duration_since(now).as_secs()).unwrap_or(0) + 1));
-    let look = (!target_found).then_some(LOOK_FOR_TARGET);
+    let look = (!target_found).then(|| look_after(configuration.spec.target.as_ref()));
     Ok(match next.into_iter().chain(look).min() {
         Some(after) => Action::requeue(after),
         None => Action::await_change(),
     })
+}
+
+/// When a target that is not there is looked for again.
+fn look_after(target: Option<&TypedObjectReference>) -> Duration {
+    match target {
+        Some(target) if !WATCHED.contains(&(target.group(), target.kind())) => LOOK_FOR_TARGET,
+        _ => LOOK_ANYWAY,
+    }
 }
 
 async fn ensure_repositories(ctx: &Context, configuration: &BackupConfiguration) -> Result<(), Error> {
@@ -320,4 +331,23 @@ fn denial(verdict: &admission::Verdict) -> Option<String> {
         .map(|d| format!("{}: {}", d.path, d.message))
         .collect();
     Some(all.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_target_that_no_watch_tells_of_is_looked_for_often() {
+        let target = |group: &str, kind: &str| TypedObjectReference {
+            api_group: (!group.is_empty()).then(|| group.to_owned()),
+            kind: Some(kind.to_owned()),
+            ..TypedObjectReference::default()
+        };
+        for (group, kind) in WATCHED {
+            assert_eq!(look_after(Some(&target(group, kind))), LOOK_ANYWAY);
+        }
+        let unknown = target("kubedb.com", "Postgres");
+        assert_eq!(look_after(Some(&unknown)), LOOK_FOR_TARGET);
+    }
 }
