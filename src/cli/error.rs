@@ -58,7 +58,7 @@ impl Exit {
         ),
         (
             Exit::NothingMatched,
-            "Nothing matches: the named object, session or Snapshot does not exist.",
+            "Nothing matches: the named object, namespace, session or Snapshot does not exist.",
         ),
         (
             Exit::Precondition,

@@ -31,7 +31,7 @@ fn layout(text: &str) -> String {
             });
         }
         if line.starts_with(' ') {
-            out.push_str(&broken(line));
+            out.push_str(&broken(line, EXAMPLE));
         } else {
             out.push_str(line.trim_end());
         }
@@ -40,22 +40,18 @@ fn layout(text: &str) -> String {
     out
 }
 
-/// An example in lines of at most [`EXAMPLE`] columns, where its options allow that.
-fn broken(line: &str) -> String {
+/// An example in lines of at most so many columns, where its options allow that.
+pub(super) fn broken(line: &str, columns: usize) -> String {
     let mut out = String::new();
     let mut rest = line.trim_end().to_owned();
-    while rest.chars().count() > EXAMPLE {
+    while rest.chars().count() > columns {
         let fits = |at: &usize| {
             rest.get(..*at)
-                .is_some_and(|head| head.chars().count() + 2 <= EXAMPLE)
+                .is_some_and(|head| head.chars().count() + 2 <= columns)
         };
-        let Some(at) = rest
-            .match_indices(" -")
-            .map(|(at, _)| at)
-            .filter(fits)
-            .last()
-            .filter(|at| *at > 8)
-        else {
+        // Before the last option that fits, or the first where none does.
+        let breaks = || rest.match_indices(" -").map(|(at, _)| at).filter(|at| *at > 8);
+        let Some(at) = breaks().filter(fits).last().or_else(|| breaks().next()) else {
             break;
         };
         let (head, tail) = rest.split_at(at);
@@ -82,12 +78,18 @@ mod tests {
     #[test]
     fn a_long_example_goes_on_in_a_line_that_can_be_pasted() {
         let line = "  kubectl kubestash create storage minio --endpoint http://minio.minio.svc:9000 --bucket backups --wait";
-        let shown = broken(line);
+        let shown = broken(line, EXAMPLE);
         assert_eq!(
             shown,
             "  kubectl kubestash create storage minio \\\n      --endpoint http://minio.minio.svc:9000 --bucket backups --wait"
         );
+        let wide = format!(
+            "  kubectl kubestash restore snapshot/{} --wait -q",
+            "x".repeat(60)
+        );
+        let lines = broken(&wide, EXAMPLE);
+        assert!(lines.ends_with("x \\\n      --wait -q"), "{lines}");
         let unbroken = format!("  {}", "x".repeat(200));
-        assert_eq!(broken(&unbroken), unbroken);
+        assert_eq!(broken(&unbroken, EXAMPLE), unbroken);
     }
 }

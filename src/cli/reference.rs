@@ -1,6 +1,8 @@
 //! The pages that are made from the definition of the command line: `docs/reference/cli/*.md` and `docs/man/*.1`. A test
 //! holds them to the code; `UPDATE=1 cargo test --lib cli::reference` writes them.
 
+mod man;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -62,19 +64,15 @@ fn manuals() -> BTreeMap<String, String> {
     let mut definition = super::definition().name("kubectl-kubestash");
     definition.build();
     let mut pages = BTreeMap::new();
-    manual(&definition, "kubectl-kubestash", &mut pages);
+    manual(&definition, "kubectl-kubestash", "kubectl kubestash", &mut pages);
     pages
 }
 
-fn manual(command: &Command, name: &str, pages: &mut BTreeMap<String, String>) {
-    let mut text = Vec::new();
-    let page = clap_mangen::Man::new(command.clone().display_name(name)).title(name);
-    page.render(&mut text).unwrap();
-    let text = String::from_utf8(text).unwrap();
-    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    pages.insert(format!("{name}.1"), lines.join("\n") + "\n");
+fn manual(command: &Command, name: &str, path: &str, pages: &mut BTreeMap<String, String>) {
+    pages.insert(format!("{name}.1"), man::page(command, name, path));
     for sub in visible(command) {
-        manual(&sub, &format!("{name}-{}", sub.get_name()), pages);
+        let word = sub.get_name();
+        manual(&sub, &format!("{name}-{word}"), &format!("{path} {word}"), pages);
     }
 }
 
