@@ -1,5 +1,6 @@
 //! What every command is given: the streams, the time, and a cluster that is connected to when first needed.
 
+use std::pin::Pin;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
@@ -20,7 +21,11 @@ pub struct Context {
     cluster: OnceCell<Cluster>,
     settled: OnceLock<String>,
     parting: Mutex<Option<String>>,
+    tidying: Mutex<Option<Tidying>>,
 }
+
+/// What is put in order after Ctrl-C. It must have a bound of its own.
+pub type Tidying = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Context {
     /// Surroundings whose cluster the flags name.
@@ -32,6 +37,7 @@ impl Context {
             cluster: OnceCell::new(),
             settled: OnceLock::new(),
             parting: Mutex::new(None),
+            tidying: Mutex::new(None),
         }
     }
 
@@ -44,12 +50,23 @@ impl Context {
             cluster: OnceCell::new_with(Some(cluster)),
             settled: OnceLock::new(),
             parting: Mutex::new(None),
+            tidying: Mutex::new(None),
         }
     }
 
     /// What to say when Ctrl-C ends the command from here on: what goes on without it, and how to come back to it.
     pub fn if_interrupted(&self, text: String) {
         *self.parting.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    /// What to put in order when Ctrl-C ends the command from here on.
+    pub fn tidy_if_interrupted(&self, work: impl Future<Output = ()> + Send + 'static) {
+        *self.tidying.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(work));
+    }
+
+    /// What a command wanted put in order when it is interrupted.
+    pub fn tidying(&self) -> Option<Tidying> {
+        self.tidying.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// What a command wanted said when it is interrupted.
@@ -66,6 +83,11 @@ impl Context {
             .cluster
             .get_or_try_init(|| Cluster::connect(&self.flags))
             .await?)
+    }
+
+    /// The cluster, where the command has asked for it already.
+    pub fn connected(&self) -> Option<&Cluster> {
+        self.cluster.get()
     }
 
     /// The one namespace to work in, for commands about named objects.

@@ -18,6 +18,8 @@ use crate::restic::locks::{self, Holder};
 const ASKED: &str = "asked";
 /// How often a `run` says that it works.
 const EVERY: Duration = Duration::from_secs(5);
+/// Nobody uses a reader whose file has not been touched for so long.
+const UNUSED: Duration = Duration::from_secs(7);
 /// How often the pod looks.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -82,7 +84,8 @@ pub(super) async fn serve() -> ExitCode {
             _ = &mut stop => break,
             () = tokio::time::sleep(LOOK) => {}
         }
-        if file("left").exists() {
+        // Who uses a reader at the moment it is told gets the whole answer; a volume is let go at once.
+        if file("left").exists() && (limit == LIVE_IDLE || idle() > UNUSED) {
             break;
         }
         if idle() > Duration::from_secs(limit) {

@@ -373,11 +373,6 @@ fn show_describes_a_backup_and_its_snapshot() {
     err| error: BackupSession nobody in namespace show not found.
     err| hint: `kubectl kubestash backup list -n show` lists the backups that ran
     ");
-    shown!(world.run(&["snapshot", "show", "bc/nobody", "-n", "show"]), @r#"
-    exit 2
-    err| error: "bc/nobody": this command works on Snapshot.
-    err| hint: `kubectl kubestash snapshot show --help` shows what it takes
-    "#);
     shown!(world.run(&["snapshot", "show", "repo-b", "-n", "show", "--as", "nobody"]), @r#"
     exit 8
     err| error: snapshots.storage.kubestash.com "repo-b" is forbidden: User "nobody" cannot get resource "snapshots" in API group "storage.kubestash.com" in the namespace "show".

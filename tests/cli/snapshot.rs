@@ -116,8 +116,23 @@ fn a_path_beside_everything_that_was_backed_up_starts_no_reader() {
         &["ls", "repo-1", "/srv/db"][..],
         &["tree", "repo-1", "/srv/db"],
         &["cat", "repo-1", "/srv/db"],
-        &["download", "bc/sample", "config.yaml", "/srv/db", "-o", "tar"],
-        &["download", "bc/sample", "/srv/db", "--to", new.to_str().unwrap()],
+        &[
+            "download",
+            "bc/sample",
+            "config.yaml",
+            "/srv/db",
+            "-o",
+            "tar",
+            "-q",
+        ],
+        &[
+            "download",
+            "bc/sample",
+            "/srv/db",
+            "--to",
+            new.to_str().unwrap(),
+            "-q",
+        ],
     ] {
         let run = world.run(&[&["snapshot", "-n", "beside"], args].concat());
         assert_eq!(run.all(), said, "{args:?}");
@@ -129,4 +144,61 @@ fn a_path_beside_everything_that_was_backed_up_starts_no_reader() {
     err| hint: they hold: /etc/app (config), /var/lib/db (dump-pod-0, dump-pod-1)
     err| hint: `kubectl kubestash snapshot find PATTERN` looks for names
     ");
+}
+
+#[test]
+fn show_takes_the_newest_of_a_configuration_as_the_commands_that_look_inside_do() {
+    let world = world();
+    world.namespace("newest");
+    world.create(&configuration("newest", "sample"));
+    let mut none = configuration("newest", "none");
+    none["spec"]["sessions"][0]["repositories"][0]["name"] = json!("none");
+    world.create(&none);
+    world.create(&snapshot("newest", "repo-1", "Succeeded", "2026-01-01T00:00:00Z"));
+    world.create(&snapshot("newest", "repo-2", "Succeeded", "2026-01-02T00:00:00Z"));
+    world.create(&snapshot("newest", "repo-3", "Failed", "2026-01-03T00:00:00Z"));
+    let show = |words: &[&str]| {
+        let command = ["snapshot", "show", "-n", "newest", "-o", "jsonpath={.name}"];
+        world.run(&[&command, words].concat())
+    };
+    shown!(show(&["bc/sample"]), @r"
+    exit 0
+    out| repo-2
+    err| Snapshot repo-2, taken [days] ago: the newest of BackupConfiguration sample that succeeded
+    ");
+    shown!(show(&["repo/repo"]), @r"
+    exit 0
+    out| repo-2
+    err| Snapshot repo-2, taken [days] ago: the newest of Repository repo that succeeded
+    ");
+    for words in [
+        &["sample"][..],
+        &["BackupConfiguration", "sample"],
+        &["backupconfigurations.core.kubestash.com/sample"],
+    ] {
+        assert_eq!(show(words).out, "repo-2", "{words:?}");
+    }
+    shown!(show(&["repo-3"]), @r"
+    exit 0
+    out| repo-3
+    ");
+    shown!(show(&["bc/none"]), @r"
+    exit 6
+    err| error: none has no Snapshot that succeeded.
+    err| hint: `kubectl kubestash snapshot list -n newest` lists what there is
+    ");
+    shown!(show(&["bc/nobody"]), @r"
+    exit 6
+    err| error: BackupConfiguration nobody in namespace newest not found.
+    ");
+    shown!(show(&["nobody"]), @r"
+    exit 6
+    err| error: Snapshot or BackupConfiguration nobody in namespace newest not found.
+    err| hint: `kubectl kubestash snapshot list -n newest` lists the Snapshots
+    ");
+    shown!(show(&["pod/x"]), @r#"
+    exit 2
+    err| error: "pod/x": this command works on Snapshot, BackupConfiguration, Repository.
+    err| hint: `kubectl kubestash snapshot show --help` shows what it takes
+    "#);
 }

@@ -1,8 +1,11 @@
 //! Repositories by hand: looking, checking, locks, keys; KubeStash's own commands; manifests in a snapshot.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::stage::{PASSWORD, Said, Scene, run, stage};
+use super::stage::{PASSWORD, Said, Scene, eventually, program, run, stage};
 use crate::documents;
 
 const PVC: &str = "{apiGroup: '', kind: PersistentVolumeClaim, name: data}";
@@ -38,27 +41,31 @@ impl Scene {
         self.first_backup("app");
     }
 
-    /// Whether a password opens the restic repository of `app`, by restic itself.
-    fn opens(&self, password: &str) -> bool {
+    /// restic itself with a password, on the repository of `app`.
+    fn restic_with(&self, password: &str, args: &[&str]) -> Said {
         let s3 = &self.stage.s3;
-        let said = run(
-            std::process::Command::new("restic")
-                .env(
-                    "RESTIC_REPOSITORY",
-                    format!(
-                        "s3:{}/{}/{}/app/{PATH}",
-                        s3.endpoint,
-                        super::stage::BUCKET,
-                        self.prefix()
-                    ),
-                )
+        let repository = format!(
+            "s3:{}/{}/{}/app/{PATH}",
+            s3.endpoint,
+            super::stage::BUCKET,
+            self.prefix()
+        );
+        run(
+            Command::new("restic")
+                .env("RESTIC_REPOSITORY", repository)
                 .env("RESTIC_PASSWORD", password)
                 .env("AWS_ACCESS_KEY_ID", &s3.key)
                 .env("AWS_SECRET_ACCESS_KEY", &s3.secret)
                 .env("AWS_DEFAULT_REGION", "us-east-1")
-                .args(["--no-cache", "--no-lock", "cat", "config"]),
+                .arg("--no-cache")
+                .args(args),
             None,
-        );
+        )
+    }
+
+    /// Whether a password opens it.
+    fn opens(&self, password: &str) -> bool {
+        let said = self.restic_with(password, &["--no-lock", "cat", "config"]);
         assert!(said.code == 0 || said.err.contains("wrong password"), "{said:?}");
         said.code == 0
     }
@@ -99,6 +106,35 @@ impl Scene {
         let text = secret["data"]["RESTIC_PASSWORD"].as_str().unwrap();
         let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
         String::from_utf8(bytes).unwrap()
+    }
+}
+
+impl Scene {
+    /// Reader pods of the scene that run or are about to.
+    fn readers(&self) -> Vec<String> {
+        let all = self.stage.list(
+            &self.namespace,
+            "pod",
+            "app.kubernetes.io/component=kubestash-reader",
+        );
+        all.iter()
+            .filter(|pod| {
+                matches!(
+                    pod["status"]["phase"].as_str(),
+                    Some("Pending" | "Running") | None
+                )
+            })
+            .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Long before a reader that nobody uses would go by itself.
+    fn no_reader_stays(&self, when: &str) {
+        eventually(
+            &format!("no reader to be left {when}"),
+            Duration::from_secs(60),
+            || self.readers().is_empty().then_some(()),
+        );
     }
 }
 
@@ -307,6 +343,67 @@ fn a_rotation_that_is_interrupted_at_any_step_goes_on() {
         "it leaves nothing"
     );
     assert_eq!(scene.backup_now("app").code, 0);
+}
+
+#[test]
+fn a_rotation_leaves_no_reader_behind_and_uses_none_of_another_password() {
+    let Some(stage) = stage() else { return };
+    let scene = stage.scene("rotate-readers");
+    scene.backed_up();
+    let rotate = ["repo", "key", "rotate", "app-repo"];
+    let child = Command::new(program())
+        .env("KUBECONFIG", &stage.kubeconfig)
+        .env("NO_COLOR", "1")
+        .args(rotate)
+        .args(["-n", &scene.namespace])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("a reader to be made", Duration::from_secs(60), || {
+        (!scene.readers().is_empty()).then_some(())
+    });
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    scene.no_reader_stays("after Ctrl-C");
+
+    let begun = scene.does(&[&rotate[..], &["--stop-after", "begin", "--yes"]].concat());
+    assert_eq!(begun.code, 0, "{begun:?}");
+    // A reader of the password that is about to be replaced by hand.
+    let old = scene.keys()[0]["id"].as_str().unwrap().to_owned();
+    let added = scene.told(
+        "by hand\n",
+        &["repo", "key", "add", "app-repo", "--new-password-file", "-"],
+    );
+    assert_eq!(added.code, 0, "{added:?}");
+    let secret = r#"{"stringData": {"RESTIC_PASSWORD": "by hand"}}"#;
+    let patched = stage.kubectl(&[
+        "patch",
+        "secret",
+        "encrypt-secret",
+        "-n",
+        &scene.namespace,
+        "--type=merge",
+        "-p",
+        secret,
+    ]);
+    assert_eq!(patched.code, 0, "{patched:?}");
+    let removed = scene.restic_with("by hand", &["key", "remove", &old]);
+    assert_eq!(removed.code, 0, "{removed:?}");
+    assert!(
+        !scene.readers().is_empty(),
+        "the reader of the old password lives"
+    );
+    let said = scene.does(&rotate);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(scene.opens(&scene.password()) && scene.password() != "by hand");
+    scene.no_reader_stays("after a rotation");
+    assert_eq!(scene.does(&["snapshot", "ls", "bc/app"]).code, 0);
 }
 
 #[test]

@@ -61,7 +61,7 @@ const TARGETS: &[&Kind] = &[
 /// its own.
 fn source(words: &[&str], id: &str, value: &str) -> Option<Source> {
     if let ["snapshot", verb] = words
-        && !matches!(*verb, "list" | "show" | "delete")
+        && !matches!(*verb, "list" | "delete")
         && (value == "SNAPSHOT" || matches!(id, "from" | "to"))
     {
         return Some(NEWEST);
@@ -343,7 +343,11 @@ mod tests {
         );
         assert_eq!(source(&["create", "backup"], "session", "NAME=CRON"), None);
         assert_eq!(source(&["install"], "image", "IMAGE"), None);
-        // `bc/NAME` stands for a Snapshot where one is looked into, not where one is deleted.
+        // `bc/NAME` stands for a Snapshot where one is looked at or into, not where one is deleted.
+        assert_eq!(
+            source(&["snapshot", "show"], "snapshot", "SNAPSHOT"),
+            Some(NEWEST)
+        );
         assert_eq!(source(&["snapshot", "ls"], "snapshot", "SNAPSHOT"), Some(NEWEST));
         assert_eq!(source(&["snapshot", "diff"], "to", "SNAPSHOT"), Some(NEWEST));
         assert_eq!(

@@ -5,6 +5,7 @@
 //! byte that arrives goes into a hash that is compared with the one computed inside, at each checkpoint and at the end:
 //! an answer that is cut short or altered on the way is an error, never a shorter answer.
 
+pub mod dismiss;
 pub mod entry;
 pub mod live;
 mod local;

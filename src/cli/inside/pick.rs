@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
 use kube::ResourceExt;
+use serde::de::DeserializeOwned;
 
 use super::entry::shown;
 use super::{CliError, Sink};
@@ -16,6 +17,7 @@ use crate::cli::names::{self, Named};
 use crate::cli::objects::{self, Files};
 use crate::cluster::{Cluster, Error, ListOptions, kinds};
 use crate::decide::backup::label;
+use crate::output::human;
 
 /// What a snapshot may be named by.
 const NAMED_BY: [&crate::cluster::Kind; 3] =
@@ -74,8 +76,7 @@ pub async fn first<W: AsRef<OsStr>>(
 }
 
 async fn pick_named(context: &Context, named: Named<'_>, components: &[String]) -> Result<Picked, CliError> {
-    let namespace = context.namespace().await?;
-    let snapshot = find(context.cluster().await?, namespace, named).await?;
+    let snapshot: Snapshot = find(context, named).await?;
     let parts = parts(&snapshot, components)?;
     Ok(Picked { snapshot, parts })
 }
@@ -110,20 +111,48 @@ pub async fn one(
     pick_named(context, typed.named(), components).await
 }
 
-async fn find(cluster: &Cluster, namespace: &str, named: Named<'_>) -> Result<Snapshot, CliError> {
+/// The only Snapshot that a command is about, as the type that shows it: no matter whether there are files in it.
+///
+/// # Errors
+/// As [`one`], but for components.
+pub async fn shown_as<T: DeserializeOwned>(
+    context: &Context,
+    words: &[String],
+    files: &Files,
+) -> Result<T, CliError> {
+    let typed = objects::one(context, words, &files.filename, &NAMED_BY)?;
+    find(context, typed.named()).await
+}
+
+/// A Snapshot by its name, else the newest that succeeded of what was named, which is then told.
+async fn find<T: DeserializeOwned>(context: &Context, named: Named<'_>) -> Result<T, CliError> {
+    let (cluster, namespace) = (context.cluster().await?, context.namespace().await?);
     let kind = named.kind;
     if kind.is_none_or(|k| k == &kinds::SNAPSHOT) {
+        let lists = format!("`kubectl kubestash snapshot list -n {namespace}` lists them");
         match cluster.get(&kinds::SNAPSHOT, Some(namespace), named.name).await {
             Ok(found) => return Ok(found),
-            Err(error @ Error::NotFound { .. }) if kind.is_some() => {
-                return Err(CliError::from(error).hint(format!(
-                    "`kubectl kubestash snapshot list -n {namespace}` lists them"
-                )));
-            }
-            Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(Error::NotFound { .. }) if kind.is_none() => {}
+            Err(error) => return Err(CliError::from(error).hint(lists)),
         }
     }
+    let newest = newest(cluster, namespace, named).await?;
+    let taken = time(&newest)
+        .map(|t| format!(", taken {} ago", human::age(t, context.now)))
+        .unwrap_or_default();
+    context.ui.say(&format!(
+        "Snapshot {}{taken}: the newest of {} {} that succeeded",
+        newest.name_any(),
+        kind.map_or(kinds::BACKUP_CONFIGURATION.kind, |k| k.kind),
+        named.name,
+    ));
+    let shown = serde_json::to_value(newest).and_then(serde_json::from_value);
+    shown.map_err(|e| CliError::new(Exit::Error, "a Snapshot cannot be shown").cause(e.to_string()))
+}
+
+/// The newest Snapshot that succeeded of a Repository or a BackupConfiguration.
+async fn newest(cluster: &Cluster, namespace: &str, named: Named<'_>) -> Result<Snapshot, CliError> {
+    let kind = named.kind;
     let repositories = if kind == Some(&kinds::REPOSITORY) {
         vec![named.name.to_owned()]
     } else {

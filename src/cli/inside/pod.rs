@@ -1,5 +1,6 @@
 //! A reader in the cluster: one that lives, or a new one asked for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,6 +21,8 @@ use crate::output::human;
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How often is looked.
 pub(super) const EVERY: Duration = Duration::from_millis(150);
+/// Label on a Job's pods, set by Kubernetes.
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 /// A reader that ends sooner is not begun to be used.
 const LEFT: i64 = 90;
 
@@ -34,11 +37,51 @@ pub(super) struct Place {
     pub(super) fresh: bool,
 }
 
+impl Place {
+    /// A pod that is known to be a reader's.
+    pub(super) fn of(namespace: &str, pod: &str) -> Self {
+        Place {
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            until: None,
+            fresh: false,
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct PodView {
-    metadata: crate::cli::views::Meta,
+pub(super) struct PodView {
+    metadata: PodMeta,
     status: StatusView,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodMeta {
+    name: String,
+    labels: BTreeMap<String, String>,
+    deletion_timestamp: Option<Timestamp>,
+}
+
+impl PodView {
+    pub(super) fn name(&self) -> &str {
+        &self.metadata.name
+    }
+
+    /// The Job that made it.
+    pub(super) fn job(&self) -> Option<&str> {
+        self.metadata.labels.get(JOB_NAME).map(String::as_str)
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        runs(self)
+    }
+
+    /// Whether it is on its way to run.
+    pub(super) fn starts(&self) -> bool {
+        self.metadata.deletion_timestamp.is_none() && self.status.phase == "Pending"
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -101,7 +144,7 @@ pub(super) async fn find(
     start(cluster, &answer, args.reader_timeout).await
 }
 
-fn answered(repository: &Repository) -> Option<ReaderAnswer> {
+pub(super) fn answered(repository: &Repository) -> Option<ReaderAnswer> {
     let text = repository.annotations().get(ANSWER_ANNOTATION)?;
     serde_json::from_str(text).ok()
 }
@@ -147,7 +190,7 @@ fn runs(pod: &PodView) -> bool {
 }
 
 async fn pod_of(cluster: &Cluster, answer: &ReaderAnswer) -> Result<Option<PodView>, CliError> {
-    let selector = format!("batch.kubernetes.io/job-name={}", answer.job);
+    let selector = format!("{JOB_NAME}={}", answer.job);
     let options = ListOptions::of(&answer.namespace).labelled(selector);
     match cluster.list::<PodView>(&kinds::POD, &options).await {
         Ok(pods) => Ok(pods.into_iter().next()),

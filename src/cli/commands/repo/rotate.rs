@@ -5,11 +5,15 @@
 //!    4. A new reader, which mounts the Secret as it is now, proves again that each opens with it. 5. The old keys are
 //!    removed, and the annotation with them. Interrupted anywhere, the same command reads from the Secret how far it came
 //!    and goes on; until step 5 the old password opens everything, after step 3 the new one does.
+//!
+//! Readers keep the password with which they began. So those of before the switch are sent away after it, those of the
+//! rotation at its end however it ends, and one that goes on uses none of an earlier one.
 
 mod steps;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret as KubeSecret;
 use kube::ResourceExt;
@@ -20,7 +24,7 @@ use crate::api::storage::Repository;
 use crate::cli::confirm::Confirmation;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::inside::ReaderArgs;
+use crate::cli::inside::{ReaderArgs, dismiss};
 use crate::cluster::{Cluster, Error, ListOptions, kinds};
 use crate::reader::op::Secret;
 
@@ -28,6 +32,8 @@ use crate::reader::op::Secret;
 const NEXT: &str = "RESTIC_PASSWORD_NEXT";
 /// The password that counts.
 const PASSWORD: &str = "RESTIC_PASSWORD";
+/// How long is waited for a reader that only starts, to send it away.
+const STARTS: Duration = Duration::from_secs(10);
 /// Annotation on the Secret: the keys to remove at the end, by `namespace/repository/path`.
 const ROTATION: &str = "kubestash.com/key-rotation";
 
@@ -78,6 +84,8 @@ struct Rotation<'c> {
     cluster: &'c Cluster,
     reader: ReaderArgs,
     secret: KubeSecret,
+    /// The new password of a rotation that has not begun.
+    first: Option<Secret>,
     /// Namespace, name and paths of each Repository.
     repositories: Vec<(String, String, Vec<String>)>,
 }
@@ -95,55 +103,97 @@ pub async fn run(args: &RotateArgs, context: &Context) -> Result<Exit, CliError>
     }
     let name = args.repository.one(context)?;
     let mut rotation = begin(args, &name, context).await?;
-    let stop = |step: &str| args.stop_after.as_deref() == Some(step);
-    if !rotation.begun() {
+    let resumed = rotation.begun();
+    if !resumed {
         let password = match &args.new_password_file {
             Some(file) => key::password(file)?,
             None => generated()?,
         };
         rotation.differs(&password)?;
         rotation.confirm(args.yes)?;
-        context.if_interrupted(goes_on(&name, context.namespace().await?));
-        rotation.keep(&password).await?;
-        context.ui.say("1/5 the new password waits in the Secret");
+        rotation.leaves_nothing_behind(&name).await?;
+        rotation.first = Some(password);
     } else {
-        context.if_interrupted(goes_on(&name, context.namespace().await?));
+        rotation.leaves_nothing_behind(&name).await?;
         context.ui.say("going on with a rotation that was interrupted");
     }
-    if stop("begin") {
-        return Ok(stopped(context));
-    }
-    if let Some(next) = rotation.next()? {
-        rotation.add(&next).await?;
-        context.ui.say("2/5 it opens every restic repository");
-        if stop("add") {
-            return Ok(stopped(context));
-        }
-        rotation.switch(&next).await?;
-        context.ui.say("3/5 the Secret has it");
-        if stop("switch") {
-            return Ok(stopped(context));
-        }
-    }
-    let sessions = rotation.prove().await?;
-    context
-        .ui
-        .say("4/5 readers with the Secret as it is now open every restic repository");
-    if stop("prove") {
-        return Ok(stopped(context));
-    }
-    rotation.idle().await?;
-    rotation.remove(&sessions).await?;
-    context.ui.say("5/5 the old keys are gone");
-    context.ui.line(&format!(
-        "secret/{} rotated: its new password opens {}",
-        rotation.secret.name_any(),
-        rotation.opened()
-    ))?;
-    Ok(Exit::Ok)
+    let result = Box::pin(rotation.steps(args.stop_after.as_deref(), resumed)).await;
+    // Also after a step that failed: whatever is open holds a password of before or in between.
+    rotation.dismiss().await;
+    result
 }
 
 impl Rotation<'_> {
+    /// Whoever interrupts it from here on is told how to go on, and no reader stays.
+    async fn leaves_nothing_behind(&self, name: &str) -> Result<(), CliError> {
+        let context = self.context;
+        context.if_interrupted(goes_on(name, context.namespace().await?));
+        if !self.reader.local {
+            let (cluster, repositories) = (self.cluster.clone(), self.named());
+            context.tidy_if_interrupted(async move {
+                dismiss::readers(&cluster, &repositories, STARTS).await;
+            });
+        }
+        Ok(())
+    }
+
+    /// Sends the readers of everything that the Secret opens away: those of before a step hold another password than
+    /// those after it.
+    async fn dismiss(&self) {
+        if !self.reader.local {
+            dismiss::readers(self.cluster, &self.named(), STARTS).await;
+        }
+    }
+
+    /// Namespace and name of each Repository.
+    fn named(&self) -> Vec<(String, String)> {
+        let all = self.repositories.iter();
+        all.map(|(namespace, name, _)| (namespace.clone(), name.clone()))
+            .collect()
+    }
+
+    /// All steps, or what is left of them.
+    async fn steps(&mut self, stop_after: Option<&str>, resumed: bool) -> Result<Exit, CliError> {
+        let context = self.context;
+        let stop = |step: &str| stop_after == Some(step);
+        if let Some(password) = self.first.take() {
+            self.keep(&password).await?;
+            context.ui.say("1/5 the new password waits in the Secret");
+        }
+        if stop("begin") {
+            return Ok(stopped(context));
+        }
+        if let Some(next) = self.next()? {
+            self.add(&next, resumed).await?;
+            context.ui.say("2/5 it opens every restic repository");
+            if stop("add") {
+                return Ok(stopped(context));
+            }
+            self.switch(&next).await?;
+            context.ui.say("3/5 the Secret has it");
+            self.dismiss().await;
+            if stop("switch") {
+                return Ok(stopped(context));
+            }
+        }
+        let sessions = self.prove().await?;
+        context
+            .ui
+            .say("4/5 readers with the Secret as it is now open every restic repository");
+        if stop("prove") {
+            return Ok(stopped(context));
+        }
+        self.idle().await?;
+        self.remove(&sessions).await?;
+        context.ui.say("5/5 the old keys are gone");
+        context.ui.line(&format!(
+            "secret/{} rotated: its new password opens {}",
+            self.secret.name_any(),
+            self.opened()
+        ))?;
+        Ok(Exit::Ok)
+    }
+
     /// What the Secret opens, in words: `Repository demo/a`, `Repositories demo/a, demo/b`.
     fn opened(&self) -> String {
         let names: Vec<String> = self
@@ -249,6 +299,7 @@ async fn begin<'c>(args: &RotateArgs, name: &str, context: &'c Context) -> Resul
         cluster,
         reader: args.reader.clone(),
         secret,
+        first: None,
         repositories,
     })
 }

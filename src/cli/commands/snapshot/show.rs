@@ -6,22 +6,23 @@ use serde::Serialize;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::state;
-use crate::cli::objects::{self, Files};
+use crate::cli::inside::pick;
+use crate::cli::objects::Files;
 use crate::cli::schemas::{self, View};
 use crate::cli::show::{ComponentView, ConditionView, Page, conditions};
 use crate::cli::views::{self, SnapshotDetail};
-use crate::cluster::kinds;
 use crate::output::format::Format;
 
 /// Show all about one Snapshot
 ///
 /// Examples:
-///   kubectl kubestash snapshot show s3-repo-sample-backup-daily-1700000000
+///   kubectl kubestash snapshot show bc/sample-backup
 ///   kubectl kubestash snapshot show s3-repo-sample-backup-daily-1700000000 -o yaml
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct ShowArgs {
-    /// The Snapshot: NAME, snapshot/NAME or snapshot NAME; - reads its name or manifest from standard input
+    /// The Snapshot (NAME, snapshot/NAME or snapshot NAME), or bc/NAME or repo/NAME for its latest; - reads its name or
+    /// manifest from standard input
     #[arg(value_name = "SNAPSHOT", required_unless_present = "filename", num_args = 1..)]
     snapshot: Vec<String>,
     #[command(flatten)]
@@ -91,19 +92,7 @@ struct ApplicationView {
 /// # Errors
 /// When it does not exist or cannot be read.
 pub async fn run(args: &ShowArgs, context: &Context) -> Result<Exit, CliError> {
-    let known = [&kinds::SNAPSHOT];
-    let name = objects::one(context, &args.snapshot, &args.files.filename, &known)?.name;
-    let namespace = context.namespace().await?;
-    let snapshot: SnapshotDetail = context
-        .cluster()
-        .await?
-        .get(&kinds::SNAPSHOT, Some(namespace), &name)
-        .await
-        .map_err(|e| {
-            CliError::from(e).hint(format!(
-                "`kubectl kubestash snapshot list -n {namespace}` lists them"
-            ))
-        })?;
+    let snapshot: SnapshotDetail = pick::shown_as(context, &args.snapshot, &args.files).await?;
     let view = view(&snapshot);
     if !args.output.is_table() {
         schemas::print(context, &args.output, &view)?;

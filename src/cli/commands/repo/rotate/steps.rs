@@ -109,10 +109,10 @@ impl Rotation<'_> {
         .await
     }
 
-    /// Step 2.
-    pub(super) async fn add(&self, next: &Secret) -> Result<(), CliError> {
+    /// Step 2. Where the rotation goes on, whatever reader there is may hold a password that does not count any more.
+    pub(super) async fn add(&self, next: &Secret, resumed: bool) -> Result<(), CliError> {
         for (namespace, name, paths) in self.repositories.iter().filter(|(.., paths)| !paths.is_empty()) {
-            let session = self.session(namespace, name, false).await?;
+            let session = self.session(namespace, name, resumed).await?;
             for path in paths {
                 let op = Op::KeyAdd {
                     password: next.clone(),
