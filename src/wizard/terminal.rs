@@ -1,16 +1,20 @@
 //! A person at a terminal. Questions go to standard error, so that standard output stays data.
 //!
 //! Each question shows its line of explanation and its choices while it is open, and shrinks to one line when it is
-//! answered. Escape goes back a step, Ctrl-C leaves; both also while text is typed, which is why lines are edited here
-//! and only lists are left to the library.
+//! answered. Escape goes back a step, Ctrl-C leaves; both also while text is typed, which is why lines are edited here.
+//! Letters never leave: in a list they go to the choice that begins with them, in a long one they search.
+
+mod line;
+mod list;
 
 use std::cell::RefCell;
 use std::io;
 
-use dialoguer::console::{Key, Term, measure_text_width, truncate_str};
+use dialoguer::FuzzySelect;
+use dialoguer::console::{Term, measure_text_width, truncate_str};
 use dialoguer::theme::ColorfulTheme;
-use dialoguer::{FuzzySelect, MultiSelect, Select};
 
+use self::line::discard_typed;
 use super::prompter::{Check, Choice, Halt, Prompter, Question, Reply};
 use crate::output::style::Style;
 use crate::output::wrap::wrap;
@@ -41,8 +45,6 @@ impl Terminal {
         let mark = |text: &str| dialoguer::console::style(text.to_owned()).for_stderr();
         theme.prompt_prefix = mark("?").cyan();
         theme.active_item_prefix = mark("›").cyan();
-        theme.checked_item_prefix = mark("◉").cyan();
-        theme.unchecked_item_prefix = mark("○");
         theme.prompt_suffix = mark("");
         theme
     }
@@ -155,112 +157,48 @@ impl Terminal {
             .collect()
     }
 
-    /// Reads a line; `None` is Escape.
-    fn line(&self, prompt: &str, default: Option<&str>, hidden: bool) -> io::Result<Option<String>> {
-        let _silent = Silent::new();
-        let mut typed: Vec<char> = Vec::new();
-        let mut at = 0;
-        loop {
-            self.draw(prompt, default, &typed, at, hidden)?;
-            match self.term.read_key()? {
-                Key::Enter => {
-                    self.term.clear_line()?;
-                    return Ok(Some(typed.into_iter().collect()));
-                }
-                Key::Escape => {
-                    self.term.clear_line()?;
-                    return Ok(None);
-                }
-                Key::CtrlC => return Err(io::ErrorKind::Interrupted.into()),
-                // Ctrl-D on an empty line is the end of the input.
-                Key::Char('\u{4}') if typed.is_empty() => return Err(io::ErrorKind::Interrupted.into()),
-                Key::Char('\u{15}') => {
-                    typed.clear();
-                    at = 0;
-                }
-                Key::Char(c) if !c.is_control() => {
-                    typed.insert(at, c);
-                    at += 1;
-                }
-                // Ctrl-W takes the word before the cursor away, as in a shell.
-                Key::Char('\u{17}') => at = without_word(&mut typed, at),
-                Key::Backspace if at > 0 => {
-                    at -= 1;
-                    typed.remove(at);
-                }
-                Key::Del if at < typed.len() => {
-                    typed.remove(at);
-                }
-                Key::ArrowLeft => at = at.saturating_sub(1),
-                Key::ArrowRight => at = (at + 1).min(typed.len()),
-                Key::Home => at = 0,
-                Key::End => at = typed.len(),
-                _ => {}
-            }
-        }
+    /// One of many: what is typed leaves only the choices that have it.
+    fn searched(&self, question: &Question, choices: &[Choice], default: Option<usize>) -> Reply<usize> {
+        let rows = self.rows(choices);
+        let lines = self.open(question, "(type to search)")?;
+        let answer = FuzzySelect::with_theme(&self.theme())
+            .with_prompt("")
+            .items(&rows)
+            .default(default.unwrap_or(0))
+            .max_length(SEARCHED)
+            .report(false)
+            .interact_on_opt(&self.term);
+        // An interrupted list is still on the screen, with the line that is typed.
+        let shown = drawn(rows.len(), Some(SEARCHED), self.height()) + 1;
+        let chosen = answer.map_err(|dialoguer::Error::IO(error)| {
+            // The terminal may be gone; then there is nothing to tidy.
+            let _ = self.term.clear_last_lines(shown);
+            error
+        });
+        self.taken(question, lines, choices, chosen)
     }
 
-    #[cfg(target_os = "linux")]
-    fn hidden_line(&self) -> io::Result<Option<String>> {
-        self.line(&self.style.code(TYPED), None, true)
-    }
-
-    /// Where the terminal's echo cannot be turned off between two keys, the whole line is read at once; an empty one goes
-    /// back.
-    #[cfg(not(target_os = "linux"))]
-    fn hidden_line(&self) -> io::Result<Option<String>> {
-        self.term.write_str(&format!("{} ", self.style.code(TYPED)))?;
-        let typed = self.term.read_secure_line()?;
-        self.term.clear_last_lines(1)?;
-        Ok(Some(typed).filter(|t| !t.is_empty()))
-    }
-
-    fn draw(
+    /// Turns the end of a list into a reply.
+    fn taken(
         &self,
-        prompt: &str,
-        default: Option<&str>,
-        typed: &[char],
-        at: usize,
-        hidden: bool,
-    ) -> io::Result<()> {
-        let head = measure_text_width(prompt) + 1;
-        let room = self.width().saturating_sub(head + 2).max(8);
-        // A long line scrolls under its prompt.
-        let from = at.saturating_sub(room);
-        let seen: String = if hidden {
-            "•".repeat(typed.len().min(room))
-        } else {
-            typed.iter().skip(from).take(room).collect()
+        question: &Question,
+        lines: usize,
+        choices: &[Choice],
+        chosen: io::Result<Option<usize>>,
+    ) -> Reply<usize> {
+        let index = match chosen {
+            Ok(Some(index)) => index,
+            Ok(None) => return Err(self.leave(lines, Halt::Back)),
+            Err(error) => return Err(self.leave(lines, failed(&error))),
         };
-        let ghost = match default {
-            Some(default) if typed.is_empty() => self.style.faint(&truncate_str(default, room, "…")),
-            _ => String::new(),
-        };
-        self.term.clear_line()?;
-        self.term.write_str(&format!("{prompt} {seen}{ghost}"))?;
-        let shown = if typed.is_empty() {
-            measure_text_width(&ghost)
-        } else {
-            measure_text_width(&seen).saturating_sub(at - from)
-        };
-        if shown > 0 {
-            self.term.move_cursor_left(shown)?;
-        }
-        self.term.flush()
-    }
-
-    /// Turns the end of a library's prompt into a reply. An interrupted list is still on the screen, `rows` lines of it.
-    fn outcome<T>(&self, lines: usize, rows: usize, answer: Result<Option<T>, dialoguer::Error>) -> Reply<T> {
-        match answer {
-            Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(self.leave(lines, Halt::Back)),
-            Err(dialoguer::Error::IO(error)) => Err(self.leave(lines + rows, failed(&error))),
-        }
+        let answer = choices.get(index).map_or("", |choice| choice.value.as_str());
+        self.close(question, lines, answer)?;
+        Ok(index)
     }
 
     /// Tells the keys once, before the first question.
     pub fn greet(&self) {
-        let keys = "Enter takes what is marked, Esc goes a step back, Ctrl-C leaves. Nothing is written before you say so.";
+        let keys = "Arrows or the first letters move, Enter takes what is marked, Esc goes a step back, Ctrl-C leaves. Nothing is written before you say so.";
         for line in wrap(keys, self.width()) {
             // Nobody is left to tell when the terminal is gone; the first question finds out.
             let _ = self.term.write_line(&self.style.faint(&line));
@@ -298,56 +236,6 @@ impl Terminal {
     }
 }
 
-/// Keeps the terminal from showing what arrives between two keys that are read, such as the rest of a pasted secret.
-#[cfg(target_os = "linux")]
-struct Silent(Option<nix::sys::termios::Termios>);
-
-#[cfg(target_os = "linux")]
-impl Silent {
-    fn new() -> Self {
-        use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
-        let before = tcgetattr(io::stdin()).ok();
-        if let Some(before) = &before {
-            let mut silent = before.clone();
-            silent.local_flags.remove(LocalFlags::ECHO);
-            // A terminal that does not take it is read all the same.
-            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &silent);
-        }
-        Silent(before)
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Silent {
-    fn drop(&mut self) {
-        use nix::sys::termios::{SetArg, tcsetattr};
-        if let Some(before) = &self.0 {
-            let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, before);
-        }
-    }
-}
-
-/// Drops what was typed and not read.
-#[cfg(target_os = "linux")]
-fn discard_typed() {
-    use nix::sys::termios::{FlushArg, tcflush};
-    // Where there is no terminal any more there is nothing to drop.
-    let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn discard_typed() {}
-
-#[cfg(not(target_os = "linux"))]
-struct Silent;
-
-#[cfg(not(target_os = "linux"))]
-impl Silent {
-    fn new() -> Self {
-        Silent
-    }
-}
-
 /// Ctrl-C arrives as an interrupted read.
 fn failed(error: &io::Error) -> Halt {
     match error.kind() {
@@ -362,80 +250,41 @@ fn drawn(rows: usize, page: Option<usize>, height: usize) -> usize {
     rows.min(page.unwrap_or(usize::MAX)).min(room)
 }
 
-/// Removes the word before a place, and answers with the place after that.
-fn without_word(typed: &mut Vec<char>, at: usize) -> usize {
-    let before = typed.get(..at).unwrap_or_default();
-    let blanks = before.iter().rev().take_while(|c| c.is_whitespace()).count();
-    let word = before
-        .iter()
-        .rev()
-        .skip(blanks)
-        .take_while(|c| !c.is_whitespace())
-        .count();
-    let from = at - blanks - word;
-    typed.drain(from..at);
-    from
-}
-
 /// What stands before what is typed.
 const TYPED: &str = "›";
 
 impl Prompter for Terminal {
     fn select(&mut self, question: &Question, choices: &[Choice], default: Option<usize>) -> Reply<usize> {
-        let rows = self.rows(choices);
-        let theme = self.theme();
-        let searched = rows.len() > SEARCHED;
-        let lines = self.open(question, if searched { "(type to search)" } else { "" })?;
-        let answer = if searched {
-            FuzzySelect::with_theme(&theme)
-                .with_prompt("")
-                .items(&rows)
-                .default(default.unwrap_or(0))
-                .max_length(SEARCHED)
-                .report(false)
-                .interact_on_opt(&self.term)
+        let index = if choices.len() > SEARCHED {
+            self.searched(question, choices, default)?
         } else {
-            Select::with_theme(&theme)
-                .items(&rows)
-                .default(default.unwrap_or(0))
-                .report(false)
-                .interact_on_opt(&self.term)
+            let lines = self.open(question, "")?;
+            let chosen = self.list(choices, default.unwrap_or(0), None);
+            self.taken(question, lines, choices, chosen)?
         };
-        let page = searched.then_some(SEARCHED);
-        let shown = drawn(rows.len(), page, self.height()) + usize::from(searched);
-        let index = self.outcome(lines, shown, answer)?;
-        self.close(
-            question,
-            lines,
-            choices.get(index).map_or("", |c| c.value.as_str()),
-        )?;
         Ok(index)
     }
 
     fn several(&mut self, question: &Question, choices: &[Choice], chosen: &[bool]) -> Reply<Vec<usize>> {
         let lines = self.open(question, "(space marks, enter goes on)")?;
-        let rows = self.rows(choices);
-        let theme = self.theme();
-        let answer = MultiSelect::with_theme(&theme)
-            .items(&rows)
-            .defaults(chosen)
-            .max_length(SEARCHED)
-            .report(false)
-            .interact_on_opt(&self.term);
-        let shown = drawn(rows.len(), Some(SEARCHED), self.height());
-        let indices = self.outcome(lines, shown, answer)?;
-        let names: Vec<&str> = indices
-            .iter()
-            .filter_map(|i| choices.get(*i))
-            .map(|c| c.value.as_str())
-            .collect();
+        let mut marks = chosen.to_vec();
+        marks.resize(choices.len(), false);
+        match self.list(choices, 0, Some(&mut marks)) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(self.leave(lines, Halt::Back)),
+            Err(error) => return Err(self.leave(lines, failed(&error))),
+        }
+        let marked = choices.iter().zip(&marks).filter(|(_, marked)| **marked);
+        let names: Vec<&str> = marked.map(|(choice, _)| choice.value.as_str()).collect();
         let shown = if names.is_empty() {
             "none".to_owned()
         } else {
             names.join(", ")
         };
         self.close(question, lines, &shown)?;
-        Ok(indices)
+        Ok((0..choices.len())
+            .filter(|at| marks.get(*at) == Some(&true))
+            .collect())
     }
 
     fn text(&mut self, question: &Question, default: Option<&str>, check: Check<'_>) -> Reply<String> {
@@ -523,18 +372,5 @@ mod tests {
         assert_eq!(drawn(40, None, 24), 22);
         assert_eq!(drawn(40, Some(SEARCHED), 24), SEARCHED);
         assert_eq!(drawn(3, None, 1), 1);
-    }
-
-    #[test]
-    fn a_word_before_the_cursor_goes_at_once() {
-        let cut = |text: &str, at: usize| {
-            let mut typed: Vec<char> = text.chars().collect();
-            let at = without_word(&mut typed, at);
-            (typed.into_iter().collect::<String>(), at)
-        };
-        assert_eq!(cut("0 2 * * *", 9), ("0 2 * * ".to_owned(), 8));
-        assert_eq!(cut("0 2  ", 5), ("0 ".to_owned(), 2));
-        assert_eq!(cut("wörd rest", 4), (" rest".to_owned(), 0));
-        assert_eq!(cut("", 0), (String::new(), 0));
     }
 }
