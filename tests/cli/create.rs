@@ -231,6 +231,39 @@ fn mistakes_are_told_before_anything_is_written() {
 }
 
 #[test]
+fn backups_beside_an_applications_data_are_warned_of() {
+    let world = prepared("create-beside");
+    world.create(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "create-beside"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web"}],
+                "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}}}}));
+    world.create(&json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "own", "namespace": "create-beside"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}));
+    let with = |claim: &str| {
+        let command = [
+            "create",
+            "storage",
+            "-n",
+            "create-beside",
+            "--dry-run=client",
+            "-o",
+            "jsonpath={.kind}",
+            "--pvc",
+        ];
+        world.run(&[&command[..], &[claim]].concat())
+    };
+    shown!(with("data"), @r"
+    exit 0
+    out| BackupStorage
+    err| warning: deployment/web uses PersistentVolumeClaim data, too: what destroys its data destroys the backups beside it. A claim of its own, best on another disk, keeps them apart.
+    ");
+    shown!(with("own"), @r"
+    exit 0
+    out| BackupStorage
+    ");
+}
+
+#[test]
 fn whoever_may_not_and_where_nothing_is_installed() {
     let world = prepared("create-nobody");
     let flags = [

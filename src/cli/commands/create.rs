@@ -3,6 +3,7 @@
 
 mod apply;
 pub mod backup;
+mod common;
 mod finish;
 pub(in crate::cli::commands) mod prove;
 pub mod restore;
@@ -13,21 +14,15 @@ pub mod storage;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::Duration;
 
-use clap::ValueEnum;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use self::common::{Common, DryRun, read};
 use self::finish::{Answers, Order, Wizard, finish};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::report;
 use crate::cluster::{Cluster, Error, ListOptions, kinds};
-use crate::output::format::Format;
-use crate::output::human;
-use crate::wizard::answers;
 use crate::wizard::asking::{Asking, any};
 use crate::wizard::found::{Found, fetch};
 use crate::wizard::prompter::{Choice, Halt, Nobody, Prompter, Question, choose};
@@ -96,73 +91,6 @@ fn listen_for_interrupts() {
         // Only the registration matters; whoever waits for an interrupt listens on its own.
         let _ = tokio::signal::ctrl_c().await;
     });
-}
-
-/// How a wizard is run.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Common {
-    /// Take answers from a YAML file whose keys are the names of the flags; - is standard input
-    #[arg(long, value_name = "FILE|-")]
-    answers: Option<String>,
-    /// Ask also where defaults would do
-    #[arg(short, long)]
-    interactive: bool,
-    /// With `client`, print what would be applied; with `server`, let the API server check it too; nothing is stored
-    #[arg(long, value_name = "none|client|server", default_value = "none")]
-    dry_run: DryRun,
-    /// Form of the output: table, json, yaml, name, jsonpath=… or custom-columns=…
-    #[arg(short, long, value_name = "FORMAT", value_parser = Format::parse)]
-    output: Option<Format>,
-    /// Wait until it is ready (a restore: until it has ended)
-    #[arg(long)]
-    wait: bool,
-    /// How long to wait
-    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, default_value = "5m")]
-    timeout: Duration,
-}
-
-/// Whether anything is changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DryRun {
-    /// Apply.
-    None,
-    /// Print only.
-    Client,
-    /// Let the server judge.
-    Server,
-}
-
-impl Common {
-    /// The answers of the file under those of the command line.
-    fn answers<A: Serialize + DeserializeOwned + Default>(&self, flags: &A) -> Result<A, CliError> {
-        let Some(path) = &self.answers else {
-            return Ok(answers::over(flags, &A::default()));
-        };
-        let text = read(path)?;
-        let file = answers::read(&text).map_err(|cause| {
-            CliError::new(Exit::Usage, format!("the answers in {path} cannot be used")).cause(cause)
-        })?;
-        Ok(answers::over(flags, &file))
-    }
-
-    fn format(&self) -> Format {
-        let default = if self.dry_run == DryRun::Client {
-            Format::Yaml
-        } else {
-            Format::Table
-        };
-        self.output.clone().unwrap_or(default)
-    }
-}
-
-/// Reads a file, or standard input for `-`.
-fn read(path: &str) -> Result<String, CliError> {
-    let text = if path == "-" {
-        std::io::read_to_string(std::io::stdin())
-    } else {
-        std::fs::read_to_string(path)
-    };
-    text.map_err(|error| CliError::file(path, &error))
 }
 
 /// Whether somebody can be asked: both ends of the conversation are terminals, and this is no CI run.

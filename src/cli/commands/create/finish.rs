@@ -23,6 +23,11 @@ pub(super) trait Wizard {
     type State: Asking;
     /// The wizard before the first question.
     fn begin(&self, answers: Answers<Self>, found: Arc<Found>) -> Self::State;
+    /// What speaks against these objects, in sentences; they are written all the same.
+    fn beware(&self, state: &Self::State, objects: &[Value]) -> Vec<String> {
+        let _ = (state, objects);
+        Vec::new()
+    }
     /// Tries what is to be written, before it is: the objects themselves, as a person may have changed what the answers made.
     async fn prove(&self, objects: &[Value], context: &Context, cluster: &Cluster) -> Result<(), CliError> {
         let _ = (objects, context, cluster);
@@ -104,6 +109,9 @@ pub(super) async fn finish<W: Wizard>(
                     .style()
                     .code(&fold_command(&line, person.columns().min(104) - 4))
             ));
+        }
+        for warning in wizard.beware(&filled.state, &objects) {
+            context.ui.warn(&warning);
         }
         if common.dry_run != DryRun::None {
             return dry(common, context, &objects).await;

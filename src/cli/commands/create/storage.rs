@@ -16,6 +16,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cluster::{Cluster, Error, kinds};
 use crate::output::human;
+use crate::wizard::asking::Asking as _;
 use crate::wizard::credentials;
 use crate::wizard::found::Found;
 use crate::wizard::storage::{Outside, State, StorageAnswers};
@@ -135,6 +136,12 @@ impl Wizard for Making<'_> {
         State::new(answers, found, outside())
     }
 
+    fn beware(&self, state: &State, objects: &[Value]) -> Vec<String> {
+        of_kind(objects, &kinds::BACKUP_STORAGE)
+            .filter_map(|storage| beside_an_application(storage, state.found()))
+            .collect()
+    }
+
     async fn prove(&self, objects: &[Value], context: &Context, cluster: &Cluster) -> Result<(), CliError> {
         if self.args.skip_check {
             return Ok(());
@@ -184,6 +191,25 @@ impl Wizard for Making<'_> {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// Says so when the volume of a storage is an application's own.
+fn beside_an_application(storage: &Value, found: &Found) -> Option<String> {
+    let claim = storage
+        .pointer("/spec/storage/local/persistentVolumeClaim/claimName")
+        .and_then(Value::as_str)?;
+    let (namespace, _) = place(storage);
+    if namespace != found.namespace {
+        return None;
+    }
+    let target = found
+        .targets
+        .iter()
+        .find(|t| t.kind == &kinds::CLAIM && t.name == claim)?;
+    let by = target.used_by.as_ref()?;
+    Some(format!(
+        "{by} uses PersistentVolumeClaim {claim}, too: what destroys its data destroys the backups beside it. A claim of its own, best on another disk, keeps them apart."
+    ))
 }
 
 /// Where the credentials of a storage are.

@@ -47,6 +47,7 @@ pub(super) fn all(facts: &Facts, now: Timestamp) -> Vec<Check> {
             &facts.configurations,
             "Sessions of a BackupConfiguration that is not Ready are skipped.",
         ),
+        objects::beside(facts),
         objects::last(facts),
         objects::images(facts),
         objects::long(facts, now),

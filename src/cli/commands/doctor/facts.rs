@@ -1,9 +1,12 @@
 //! What the checks look at. Each thing is read by itself, and what cannot be read is a fact too.
 
+use std::collections::BTreeSet;
+
 use futures::future;
 use serde_json::{Value, json};
 
 use super::definitions;
+use crate::api::labels::{MANAGED_BY, MANAGED_BY_KUBESTASH};
 use crate::cli::commands::install::ready;
 use crate::cli::error::CliError;
 use crate::cli::manifests::{self, Manifests};
@@ -53,6 +56,8 @@ pub(super) struct Facts {
     pub(super) sessions: Read<Vec<Value>>,
     pub(super) restores: Read<Vec<Value>>,
     pub(super) job_pods: Read<Vec<Value>>,
+    /// The pods in the namespaces of storages on claims, without those of ours; not read where there is no such storage.
+    pub(super) neighbours: Read<Vec<Value>>,
     /// What each right's review answered.
     pub(super) rights: Vec<Read<bool>>,
 }
@@ -114,6 +119,10 @@ pub(super) async fn read(cluster: &Cluster, operator_namespace: Option<&str>) ->
         Ok(found) if !found.iter().any(here) => Ok(Vec::new()),
         _ => lacking,
     };
+    let neighbours = match &storages {
+        Ok(found) => neighbours(cluster, found).await,
+        Err(_) => Ok(Vec::new()),
+    };
     if let Err(error @ (Error::Unreachable { .. } | Error::Unauthorized { .. })) = &server {
         return Err(error.clone().into());
     }
@@ -144,8 +153,31 @@ pub(super) async fn read(cluster: &Cluster, operator_namespace: Option<&str>) ->
         sessions,
         restores,
         job_pods,
+        neighbours,
         rights,
     })
+}
+
+/// The claim that a BackupStorage keeps its backups on.
+pub(super) fn claim_of(storage: &Value) -> Option<&str> {
+    let claim = storage.pointer("/spec/storage/local/persistentVolumeClaim/claimName")?;
+    claim.as_str()
+}
+
+async fn neighbours(cluster: &Cluster, storages: &[Value]) -> Read<Vec<Value>> {
+    let places: BTreeSet<&str> = storages
+        .iter()
+        .filter(|storage| claim_of(storage).is_some())
+        .map(|storage| text(storage, "/metadata/namespace"))
+        .collect();
+    let others = format!("{MANAGED_BY}!={MANAGED_BY_KUBESTASH}");
+    let each = places.into_iter().map(|place| {
+        let options = ListOptions::of(place).labelled(others.clone());
+        async move { cluster.list::<Value>(&kinds::POD, &options).await }
+    });
+    let all: Vec<Read<Vec<Value>>> = future::join_all(each).await;
+    let all: Read<Vec<Vec<Value>>> = all.into_iter().collect();
+    Ok(all?.into_iter().flatten().collect())
 }
 
 /// Compares the roles and bindings of the operator with those it is shipped with.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::super::facts::{Facts, Read};
+use super::super::facts::{Facts, Read, claim_of};
 use super::super::{Check, State};
 use super::{Draft, containers, older, place, some};
 use crate::cli::report::text;
@@ -51,6 +51,46 @@ pub(super) fn not_ready(
         format!("{} of {} not Ready: {}", bad.len(), found.len(), some(&names)),
         fixes.collect(),
     )
+}
+
+/// Backups on a volume that an application uses.
+pub(super) fn beside(facts: &Facts) -> Check {
+    let draft = Draft {
+        name: "backups apart from data",
+        why: "What destroys an application's volume destroys the backups on it, too.",
+    };
+    let (storages, pods) = match (&facts.storages, &facts.neighbours) {
+        (Ok(storages), Ok(pods)) => (storages, pods),
+        (Err(error), _) | (_, Err(error)) => return draft.unread(error),
+    };
+    let user = |storage: &Value| {
+        let (claim, namespace) = (claim_of(storage)?, text(storage, "/metadata/namespace"));
+        let pod = pods
+            .iter()
+            .find(|pod| text(pod, "/metadata/namespace") == namespace && mounts(pod, claim))?;
+        let pod = text(pod, "/metadata/name");
+        Some(format!(
+            "{}: claim {claim} is mounted by pod {pod}, too",
+            place(storage)
+        ))
+    };
+    let shared: Vec<String> = storages.iter().filter_map(user).collect();
+    if shared.is_empty() {
+        return draft.passed("no application uses the volume of a BackupStorage");
+    }
+    let shared: Vec<&str> = shared.iter().map(String::as_str).collect();
+    draft.warning(
+        some(&shared),
+        "keep backups on a volume of their own or in a bucket: `kubectl kubestash create storage`",
+    )
+}
+
+/// Whether a pod that has not ended mounts the claim.
+fn mounts(pod: &Value, claim: &str) -> bool {
+    let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
+    let mut volumes = volumes.into_iter().flatten();
+    !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
+        && volumes.any(|volume| text(volume, "/persistentVolumeClaim/claimName") == claim)
 }
 
 pub(super) fn images(facts: &Facts) -> Check {

@@ -44,6 +44,7 @@ fn sound() -> Facts {
         sessions: Ok(Vec::new()),
         restores: Ok(Vec::new()),
         job_pods: Ok(Vec::new()),
+        neighbours: Ok(Vec::new()),
         rights: RIGHTS.iter().map(|_| Ok(true)).collect(),
     }
 }
@@ -156,6 +157,24 @@ fn each_fault_is_found_and_has_a_fix() {
                 "status": {"initContainerStatuses": [{"image": "x:1", "state": {"waiting": {"reason": "ErrImagePull"}}}]},
             })]);
         }),
+        (
+            "backups apart from data",
+            State::Warning,
+            "demo/s: claim c is mounted by pod db-0, too",
+            |f| {
+                f.storages.as_mut().unwrap()[0]["spec"] =
+                    json!({"storage": {"local": {"persistentVolumeClaim": {"claimName": "c"}}}});
+                let pod = |name: &str, namespace: &str, phase: &str| {
+                    json!({"metadata": {"name": name, "namespace": namespace}, "status": {"phase": phase},
+                        "spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "c"}}]}})
+                };
+                f.neighbours = Ok(vec![
+                    pod("ended", "demo", "Succeeded"),
+                    pod("elsewhere", "other", "Running"),
+                    pod("db-0", "demo", "Running"),
+                ]);
+            },
+        ),
         ("sessions that run long", State::Warning, "demo/b", |f| {
             f.sessions = Ok(vec![json!({
                 "metadata": {"name": "b", "namespace": "demo", "creationTimestamp": "2025-12-30T00:00:00Z"},
@@ -194,6 +213,7 @@ fn what_may_not_be_read_is_a_warning() {
         sessions: forbidden(),
         restores: forbidden(),
         job_pods: forbidden(),
+        neighbours: forbidden(),
         ..sound()
     };
     for check in all(&facts, now()) {
