@@ -15,6 +15,7 @@ pub mod inside;
 pub mod manifests;
 pub mod names;
 pub mod objects;
+pub mod place;
 #[cfg(test)]
 mod reference;
 pub mod report;
@@ -72,7 +73,13 @@ const FAMILIAR: &[&str] = &[
 
 /// The arguments of the plugin.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl-kubestash", version, disable_help_subcommand = true)]
+#[command(
+    name = "kubectl-kubestash",
+    about = "Back up and restore what runs in Kubernetes",
+    long_about = None,
+    version,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     #[command(flatten)]
     flags: Flags,
@@ -257,6 +264,13 @@ async fn interruptible(command: &Command, context: &Context) -> Result<Exit, Cli
             // What was drawn is gone by now: the command was dropped before this is said.
             if let Some(text) = context.parting() {
                 context.ui.warn(&text);
+            }
+            if let Some(work) = context.tidying() {
+                // Whoever is in a hurry says it again.
+                tokio::select! {
+                    () = work => {}
+                    _ = tokio::signal::ctrl_c() => {}
+                }
             }
             Ok(Exit::Interrupted)
         }

@@ -65,6 +65,31 @@ fn only(typed: &str, kind: &'static Kind) -> Result<String, String> {
     }
 }
 
+/// The known word that a typing error most likely meant.
+pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k String>) -> Option<&'k str> {
+    known
+        .map(|k| (distance(&word.to_lowercase(), &k.to_lowercase()), k.as_str()))
+        .min()
+        .filter(|(distance, _)| *distance <= 2 && *distance < word.len())
+        .map(|(_, k)| k)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

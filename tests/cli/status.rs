@@ -92,3 +92,51 @@ fn what_nobody_backs_up_is_said() {
     assert_eq!(status["summary"]["unprotected"], 2);
     assert_eq!(status["unprotected"][0]["sizes"], json!(["2Gi"]));
 }
+
+#[test]
+fn a_namespace_that_does_not_exist_is_no_empty_one() {
+    let world = world();
+    world.namespace("shop-orders");
+    for (command, rest) in [
+        (&["status"][..], &[][..]),
+        (&["status"], &["--watch"]),
+        (&["status"], &["-o", "json"]),
+        (&["backup", "list"], &[]),
+        (&["backup", "list"], &["-o", "name"]),
+        (&["snapshot", "list"], &[]),
+        (&["snapshot", "list"], &["-o", "json"]),
+        (&["repo", "list"], &[]),
+        (&["repo", "list"], &["-o", "yaml"]),
+        (&["why"], &["bc/sample"]),
+        (&["logs"], &["sample-daily-1"]),
+        (&["snapshot", "show"], &["bc/sample"]),
+        (&["backup", "now"], &["--all"]),
+        (&["backup", "now"], &["sample"]),
+        (&["pause"], &["sample"]),
+    ] {
+        let run = world.run(&[command, rest, &["-n", "shop-order"]].concat());
+        let said = "exit 6\n\
+            err| error: namespace shop-order does not exist.\n\
+            err| hint: did you mean `-n shop-orders`?\n";
+        assert_eq!(run.all(), said, "{command:?} {rest:?}");
+    }
+    let strange = world.run(&["status", "-n", "nothing-is-called-like-this"]);
+    assert_eq!(strange.code, 6, "{}", strange.all());
+    assert!(
+        strange.err.contains("does not exist") && !strange.err.contains("did you mean"),
+        "{}",
+        strange.err
+    );
+    // There is one, and it holds nothing.
+    assert_eq!(world.run(&["backup", "list", "-n", "shop-orders"]).code, 0);
+    // Who may list backups and not see namespaces is told what there is to tell without that.
+    world.create(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "only-lists"},
+        "rules": [{"apiGroups": ["core.kubestash.com"], "resources": ["*"], "verbs": ["get", "list"]}]}));
+    world.create(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "only-lists"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "only-lists"},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "lister"}]}));
+    shown!(world.run(&["backup", "list", "-n", "shop-order", "--as", "lister"]), @r"
+    exit 0
+    err| No BackupSessions in namespace shop-order.
+    ");
+}

@@ -26,6 +26,7 @@ pub mod why;
 
 use super::context::Context;
 use super::error::{CliError, Exit};
+use super::place;
 
 /// What can be asked for.
 #[derive(Debug, clap::Subcommand)]
@@ -89,6 +90,13 @@ impl Command {
 /// # Errors
 /// What the command could not do.
 pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
+    match dispatch(command, context).await {
+        Ok(exit) => Ok(exit),
+        Err(error) => Err(place::blamed(context, error).await),
+    }
+}
+
+async fn dispatch(command: &Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::Backup(args) => backup::run(args, context).await,
         Command::Create(args) => create::run(args, context).await,
@@ -121,9 +129,16 @@ pub async fn run(command: &Command, context: &Context) -> Result<Exit, CliError>
 }
 
 /// What a list without entries says.
-fn nothing(what: &str, namespace: Option<&str>) -> String {
+///
+/// # Errors
+/// When there are none because the namespace does not exist.
+async fn nothing(what: &str, namespace: Option<&str>, context: &Context) -> Result<(), CliError> {
     match namespace {
-        Some(namespace) => format!("No {what} in namespace {namespace}."),
-        None => format!("No {what} in any namespace."),
+        Some(namespace) => {
+            place::exists(context).await?;
+            context.ui.say(&format!("No {what} in namespace {namespace}."));
+        }
+        None => context.ui.say(&format!("No {what} in any namespace.")),
     }
+    Ok(())
 }

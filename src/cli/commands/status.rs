@@ -12,9 +12,10 @@ use self::facts::Facts;
 use self::unprotected::Holders;
 pub use self::view::StatusView;
 use self::view::{RunningView, SessionView, State, StorageView, SummaryView};
+use crate::cli::commands::nothing;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::schemas;
+use crate::cli::{place, schemas};
 use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds, watch};
 use crate::output::format::Format;
 use crate::output::human;
@@ -57,20 +58,21 @@ pub async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError>
     let cluster = context.cluster().await?;
     let namespace = context.namespaces().await?;
     if args.watch {
+        place::exists(context).await?;
         return watched(args, context, cluster, namespace).await;
     }
     let holders = unprotected::read(cluster, namespace).await;
     let facts = read(cluster, namespace, holders).await?;
     let now = context.now;
+    if facts.is_empty() {
+        place::exists(context).await?;
+    }
     if !args.output.is_table() {
         schemas::print(context, &args.output, &facts.view(namespace, now))?;
         return Ok(Exit::Ok);
     }
     if facts.is_empty() {
-        context.ui.say(&crate::cli::commands::nothing(
-            "BackupStorages and BackupConfigurations",
-            namespace,
-        ));
+        nothing("BackupStorages and BackupConfigurations", namespace, context).await?;
         return Ok(Exit::Ok);
     }
     let screen = screen(

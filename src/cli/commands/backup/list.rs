@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
+use crate::cli::commands::nothing;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::views::{self, BackupSession};
-use crate::cli::{objects, report};
+use crate::cli::{objects, place, report};
 use crate::cluster::{ListOptions, kinds};
 use crate::output::format::{Format, Shape};
 use crate::output::table::Table;
@@ -66,6 +67,9 @@ pub async fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
             .await?;
     }
     if !args.output.is_table() {
+        if objects.is_empty() {
+            place::exists(context).await?;
+        }
         args.output.print(
             &context.ui,
             &Shape::List(objects.into_iter().map(report::tidy).collect()),
@@ -73,9 +77,7 @@ pub async fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
         return Ok(Exit::Ok);
     }
     if objects.is_empty() {
-        context
-            .ui
-            .say(&crate::cli::commands::nothing("BackupSessions", namespace));
+        nothing("BackupSessions", namespace, context).await?;
         return Ok(Exit::Ok);
     }
     table(args, context, namespace.is_none(), objects)

@@ -19,7 +19,7 @@ use crate::api::core::{BackupConfiguration, Session};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::events::{self, Event, Events, SessionRef};
-use crate::cli::report;
+use crate::cli::{place, report};
 use crate::cluster::{Cluster, Error, kinds};
 use crate::decide::trigger;
 use crate::output::format::Format;
@@ -133,7 +133,10 @@ pub async fn perform(
             match result {
                 Err(error) if error.silent => return Err(error),
                 // Nothing could be begun: the files and events still say so.
-                Err(error) => ledger.push(Entry::of("", "", "").ended(End::Refused(error))),
+                Err(error) => {
+                    let error = place::blamed(context, error).await;
+                    ledger.push(Entry::of("", "", "").ended(End::Refused(error)));
+                }
                 Ok(()) => {}
             }
             false

@@ -10,8 +10,8 @@ use crate::api::storage::Repository;
 use crate::cli::commands::nothing;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::report;
 use crate::cli::schemas::{self, View};
+use crate::cli::{place, report};
 use crate::cluster::{ListOptions, kinds};
 use crate::output::format::{Format, Shape};
 use crate::output::human;
@@ -134,13 +134,16 @@ pub async fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
     };
     if !args.output.is_table() {
         let objects: Vec<Value> = cluster.list(&kinds::REPOSITORY, &options).await?;
+        if objects.is_empty() {
+            place::exists(context).await?;
+        }
         let objects = objects.into_iter().map(report::tidy).collect();
         args.output.print(&context.ui, &Shape::List(objects))?;
         return Ok(Exit::Ok);
     }
     let all: Vec<Repository> = cluster.list(&kinds::REPOSITORY, &options).await?;
     if all.is_empty() {
-        context.ui.say(&nothing("Repositories", namespace));
+        nothing("Repositories", namespace, context).await?;
         return Ok(Exit::Ok);
     }
     let wide = args.output == Format::Wide;

@@ -7,7 +7,7 @@ use crate::cli::commands::nothing;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::views::Snapshot;
-use crate::cli::{names, report};
+use crate::cli::{names, place, report};
 use crate::cluster::{Cluster, ListOptions, Page, kinds};
 use crate::output::format::{Format, Shape};
 use crate::output::table::Table;
@@ -60,6 +60,9 @@ pub async fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
     } else {
         let objects: Vec<Value> = cluster.list(&kinds::SNAPSHOT, &options).await?;
         let count = objects.len();
+        if count == 0 {
+            place::exists(context).await?;
+        }
         args.output.print(
             &context.ui,
             &Shape::List(objects.into_iter().map(report::tidy).collect()),
@@ -73,7 +76,7 @@ pub async fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> {
                 .await?;
         }
         if args.output.is_table() {
-            context.ui.say(&nothing("Snapshots", namespace));
+            nothing("Snapshots", namespace, context).await?;
         }
     }
     Ok(Exit::Ok)
