@@ -315,12 +315,67 @@ pub fn of_storage(storage: &BackupStorage, several: bool) -> Option<(Volume, Vol
     Some((local.source.clone().into_volume(volume_name), mount, root))
 }
 
+/// The claim that pods in `namespace` would mount for a local storage of another namespace, and why they do not reach that
+/// storage where they have no claim of this name.
+#[must_use]
+pub fn foreign_claim(storage: &BackupStorage, namespace: &str) -> Option<(String, String)> {
+    let own = storage.metadata.namespace.as_deref().unwrap_or_default();
+    let (volume, ..) = of_storage(storage, false)?;
+    let claim = volume.persistent_volume_claim?.claim_name;
+    (own != namespace).then(|| {
+        let name = storage.metadata.name.as_deref().unwrap_or_default();
+        let why = format!(
+            "BackupStorage \"{own}/{name}\" is on PersistentVolumeClaim \"{claim}\" of namespace {own}, which no pod in namespace \
+             {namespace} can mount: use a storage that is reached over the network (s3, gcs, azure or NFS)"
+        );
+        (claim, why)
+    })
+}
+
+/// Why a Job in `namespace` cannot be made that needs a claim which is not there: it is a storage's or, else, the target's.
+#[must_use]
+pub fn missing_claim<'s>(
+    claim: &str,
+    namespace: &str,
+    target: &str,
+    storages: impl IntoIterator<Item = &'s BackupStorage>,
+) -> String {
+    let mut foreign = storages.into_iter().filter_map(|s| foreign_claim(s, namespace));
+    match foreign.find(|(of_storage, _)| of_storage == claim) {
+        Some((_, why)) => why,
+        None => format!("PersistentVolumeClaim \"{namespace}/{claim}\" of {target} not found"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::api::{addons::Task, shared::TaskReference};
+
+    #[test]
+    fn a_missing_claim_is_told_to_be_the_storages() {
+        let storage: BackupStorage = serde_json::from_value(json!({
+            "apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
+            "metadata": {"name": "disk", "namespace": "ops"},
+            "spec": {"storage": {"provider": "local", "local": {"mountPath": "/x", "persistentVolumeClaim": {"claimName": "c"}}}},
+        }))
+        .unwrap();
+        assert_eq!(foreign_claim(&storage, "ops"), None);
+        let told = missing_claim("c", "apps", "PersistentVolumeClaim apps/data", [&storage]);
+        assert!(
+            told.starts_with("BackupStorage \"ops/disk\" is on PersistentVolumeClaim \"c\" of namespace ops"),
+            "{told}"
+        );
+        for (claim, namespace) in [("data", "apps"), ("c", "ops")] {
+            let told = missing_claim(claim, namespace, "Deployment apps/web", [&storage]);
+            assert_eq!(
+                told,
+                format!("PersistentVolumeClaim \"{namespace}/{claim}\" of Deployment apps/web not found")
+            );
+        }
+    }
 
     fn task(task: serde_json::Value, reference: serde_json::Value) -> SessionTask {
         SessionTask {

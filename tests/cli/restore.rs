@@ -85,6 +85,42 @@ fn a_namespace_alone_means_the_object_of_the_same_name_there() {
 }
 
 #[test]
+fn a_storage_on_a_claim_that_the_target_does_not_reach_is_refused_before_anything_starts() {
+    let world = prepared("restore-reach");
+    world.namespace("restore-out");
+    world.create(
+        &json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage", "metadata": {"name": "disk", "namespace": "restore-reach"},
+        "spec": {"storage": {"provider": "local", "local": {"mountPath": "/backups", "persistentVolumeClaim": {"claimName": "backups"}}}}}),
+    );
+    world.create(
+        &json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Repository", "metadata": {"name": "repo", "namespace": "restore-reach"},
+        "spec": {"appRef": {"kind": "PersistentVolumeClaim", "name": "data"}, "storageRef": {"name": "disk"}, "path": "/repo",
+            "encryptionSecret": {"name": "key"}}}),
+    );
+    let claim = |name: &str| {
+        world.create(&json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "restore-out"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}));
+    };
+    claim("data");
+    let far = [
+        "restore",
+        "sample",
+        "-n",
+        "restore-reach",
+        "--target-namespace",
+        "restore-out",
+    ];
+    shown!(world.run(&far), @r#"
+    exit 7
+    err| error: BackupStorage "restore-reach/disk" is on PersistentVolumeClaim "backups" of namespace restore-reach, which no pod in namespace restore-out can mount: use a storage that is reached over the network (s3, gcs, azure or NFS).
+    err| hint: `kubectl kubestash snapshot download` fetches the files of a Snapshot from any storage
+    "#);
+    // A claim of that name may be the same disk, seen from there.
+    claim("backups");
+    assert_eq!(world.run(&far).code, 0);
+}
+
+#[test]
 fn restores_of_the_same_second_have_names_of_their_own() {
     let world = prepared("restore-same");
     let all: std::collections::BTreeSet<String> = (0..6)

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use self::objects::{Names, SESSION};
 use crate::api::addons::Addon;
 use crate::api::core::BackupConfiguration;
-use crate::cli::commands::copy;
+use crate::cli::commands::{copy, reach};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::{self, Outcome};
@@ -206,6 +206,10 @@ async fn clone(
         &names.storage.1,
     )
     .await?;
+    let storage = (names.storage.0.as_str(), names.storage.1.as_str());
+    for place in [namespace, &names.copy.0] {
+        reach::check(cluster, storage, place).await?;
+    }
     make(
         cluster,
         made,

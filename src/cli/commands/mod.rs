@@ -13,6 +13,7 @@ pub mod install;
 pub mod logs;
 pub mod manifest;
 pub mod pause;
+mod reach;
 pub mod repo;
 pub mod restore;
 pub mod sandbox;

@@ -24,6 +24,7 @@ use crate::{
         backup::{self, BackupFacts, PlannedJob},
         plan::RepositoryFacts,
         target::{self, Target},
+        volumes,
         words::counted,
     },
     operator::{
@@ -238,9 +239,11 @@ async fn jobs(run: &Run, parts: &Parts) -> Result<Result<Vec<PlannedJob>, String
     )
     .await?;
     if let Some(missing) = wanted.iter().find(|name| !claims.contains_key(*name)) {
-        return Ok(Err(format!(
-            "PersistentVolumeClaim \"{job_namespace}/{missing}\" of {} not found",
-            parts.target.describe()
+        return Ok(Err(volumes::missing_claim(
+            missing,
+            &job_namespace,
+            &parts.target.describe(),
+            parts.repositories.iter().map(|r| &r.storage),
         )));
     }
     Ok(plan(&claims))

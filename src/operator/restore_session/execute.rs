@@ -27,6 +27,7 @@ use crate::{
         conditions, restore,
         restore::RestoreFacts,
         target::{self, Target},
+        volumes,
         words::counted,
     },
     operator::{
@@ -355,9 +356,11 @@ async fn plan(
     )
     .await?;
     if let Some(missing) = wanted.iter().find(|name| !claims.contains_key(*name)) {
-        return Ok(Err(format!(
-            "PersistentVolumeClaim \"{job_namespace}/{missing}\" of {} not found",
-            target.describe()
+        return Ok(Err(volumes::missing_claim(
+            missing,
+            &job_namespace,
+            &target.describe(),
+            [&facts.storage],
         )));
     }
     Ok(plan(&claims))

@@ -46,6 +46,7 @@ impl Plan {
         source::check_snapshot(&snapshot, &args.components)?;
         let target = target::target(args, cluster, namespace, &snapshot, configuration.as_ref()).await?;
         target::same_kind(&snapshot, &target, configuration.as_ref())?;
+        target::in_reach(cluster, namespace, &snapshot, &target).await?;
         let session = configuration
             .as_ref()
             .and_then(|c| source::session_of(c, &snapshot.spec.session));

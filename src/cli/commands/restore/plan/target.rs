@@ -5,6 +5,8 @@ use serde_json::Value;
 use crate::api::addons::Addon;
 use crate::api::core::{BackupConfiguration, Session};
 use crate::api::shared::TaskReference;
+use crate::api::storage::Repository;
+use crate::cli::commands::reach;
 use crate::cli::commands::restore::RestoreArgs;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::names;
@@ -81,6 +83,28 @@ pub(super) async fn target(
         Err(Error::Forbidden { .. }) => Ok(target),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Jobs in the target's namespace must reach the storage of the Snapshot.
+pub(super) async fn in_reach(
+    cluster: &Cluster,
+    namespace: &str,
+    snapshot: &SnapshotDetail,
+    target: &Reference,
+) -> Result<(), CliError> {
+    if target.namespace.is_empty() || target.namespace == namespace {
+        return Ok(());
+    }
+    let repository =
+        cluster.get::<Repository>(&kinds::REPOSITORY, Some(namespace), &snapshot.spec.repository);
+    // What cannot be read is found out by the operator.
+    if let Ok(repository) = repository.await
+        && let Some(storage) = &repository.spec.storage_ref
+    {
+        let storage = (storage.namespace_or(namespace), storage.name.as_str());
+        reach::check(cluster, storage, &target.namespace).await?;
+    }
+    Ok(())
 }
 
 /// Data of one kind of application does not fit another, unless the backup itself names the volumes; the operator refuses
