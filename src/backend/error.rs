@@ -206,6 +206,11 @@ fn sentence(problem: Problem, place: &str, text: &str) -> String {
                 short(text)
             )
         }
+        Problem::Unreachable if text.contains("InvalidContentType") => {
+            format!(
+                "{place} cannot be reached: the server there speaks no TLS; is its address http:// instead of https://?"
+            )
+        }
         Problem::Unreachable => {
             format!(
                 "{place} cannot be reached; check the endpoint, the network policies and the proxy settings: {}",

@@ -175,6 +175,9 @@ impl From<ClusterError> for CliError {
             ClusterError::Unauthorized { message: cause } => CliError::new(Exit::Forbidden, message)
                 .cause(cause)
                 .hint("log in again, or choose other credentials with `--user` or `--context`"),
+            // Rights in one namespace are no help with what is asked of all of them.
+            ClusterError::Forbidden { message: cause } if cause.contains("at the cluster scope") => CliError::new(Exit::Forbidden, message)
+                .hint("this needs rights in the whole cluster: name a namespace with -n instead of -A, or ask a cluster administrator"),
             ClusterError::Forbidden { .. } => CliError::new(Exit::Forbidden, message)
                 .hint("ask an administrator for the ClusterRole kubestash-edit (or kubestash-view to look only) in this namespace"),
             ClusterError::NotFound { .. } => CliError::new(Exit::NothingMatched, message),

@@ -97,7 +97,10 @@ pub fn of_task(
                 lasting(task, None, made.metadata.unwrap_or_default(), made.spec, &mut out)?;
             }
             given.volumes.into_iter().for_each(|volume| out.volume(volume));
-            given.volume_mounts.into_iter().for_each(|mount| out.mount(mount));
+            let own = pod.and_then(|pod| pod.spec.as_ref());
+            for mount in given.volume_mounts {
+                told(task, mount, own, read_only, &mut out)?;
+            }
         }
         None => {
             if let Some(pod) = pod.and_then(|pod| pod.spec.as_ref()) {
@@ -108,6 +111,39 @@ pub fn of_task(
     }
     scratch(&mut out);
     Ok(out)
+}
+
+/// A mount that the session names. Its volume is one that the session or the Addon gives, or else one of the target's
+/// own pod, called as there: KubeStash's guides name the volumes of a workload without saying again what they are.
+fn told(
+    task: &SessionTask,
+    mut mount: VolumeMount,
+    pod: Option<&PodSpec>,
+    read_only: bool,
+    out: &mut Volumes,
+) -> Result<(), AddonError> {
+    let what = "targetVolumes.volumeMounts";
+    if !out.volumes.iter().any(|volume| volume.name == mount.name) {
+        let mut volumes = pod.into_iter().flat_map(|pod| pod.volumes.iter().flatten());
+        let Some(volume) = volumes.find(|volume| volume.name == mount.name) else {
+            let why = format!(
+                "names the volume \"{}\", which neither targetVolumes.volumes nor the target's pod has",
+                mount.name
+            );
+            return Err(refused(task, what, &why));
+        };
+        if volume.empty_dir.is_some() || volume.ephemeral.is_some() {
+            let why = format!(
+                "names the volume \"{}\", which lives and dies with the target's pod and cannot be reached from another",
+                mount.name
+            );
+            return Err(refused(task, what, &why));
+        }
+        mount.read_only = read_only.then_some(true).or(mount.read_only);
+        out.volume(volume.clone());
+    }
+    out.mount(mount);
+    Ok(())
 }
 
 /// A volume with its source. A claim template is a claim that goes with the pod; but where a restore puts data, the claim
@@ -456,6 +492,37 @@ mod tests {
         )
         .unwrap();
         assert_eq!(claims(&out.volumes), ["mine-2"]);
+    }
+
+    #[test]
+    fn mounts_alone_name_the_volumes_of_the_targets_pod() {
+        let mounting = |volume: &str| {
+            task(
+                json!({"name": "logical-backup", "function": "f"}),
+                json!({"name": "logical-backup", "targetVolumes": {"volumeMounts": [{"name": volume, "mountPath": "/source/data"}]}}),
+            )
+        };
+        let known = inputs(&[("paths", "/source/data")]);
+        let backup = of_task(&mounting("data"), &known, Some(&pod()), true).unwrap();
+        assert_eq!(claims(&backup.volumes), ["data-db-0"]);
+        assert_eq!(
+            (backup.mounts[0].mount_path.as_str(), backup.mounts[0].read_only),
+            ("/source/data", Some(true))
+        );
+        let restore = of_task(&mounting("data"), &known, Some(&pod()), false).unwrap();
+        assert_eq!(
+            (claims(&restore.volumes), restore.mounts[0].read_only),
+            (vec!["data-db-0".to_owned()], None)
+        );
+        for (volume, why) in [
+            ("nothing", "neither targetVolumes.volumes"),
+            ("scratch", "lives and dies"),
+        ] {
+            let refused = of_task(&mounting(volume), &known, Some(&pod()), true)
+                .unwrap_err()
+                .to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
     }
 
     #[test]

@@ -294,7 +294,7 @@ fn name(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()> {
     let question = Question::new(
         "NAME",
         "Name of the BackupConfiguration",
-        "Repository and Secret are named after it.",
+        "The Repository is named after it.",
     );
     let name = prompter.text(&question, Some(&default), &|text| {
         names::check(text)?;

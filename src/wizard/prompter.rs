@@ -15,6 +15,18 @@ pub struct Question {
     pub must: bool,
     /// What to say where nobody can be asked; empty: made from the question.
     pub need: String,
+    /// What was answered before the person went back to it.
+    pub kept: Option<Kept>,
+}
+
+/// An answer that is kept for when its question is asked again. It may be a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Kept(pub Vec<String>);
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(not shown)")
+    }
 }
 
 impl Question {
@@ -26,6 +38,7 @@ impl Question {
             why: why.into(),
             must: false,
             need: String::new(),
+            kept: None,
         }
     }
 
@@ -34,6 +47,11 @@ impl Question {
     pub fn must(mut self) -> Self {
         self.must = true;
         self
+    }
+
+    /// The line of text that was answered before.
+    pub fn kept_line(&self) -> Option<&str> {
+        self.kept.as_ref()?.0.first().map(String::as_str)
     }
 
     /// The same question, with what to say where nobody can be asked.

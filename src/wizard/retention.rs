@@ -333,6 +333,7 @@ mod tests {
             Line::Back,
             Line::Back,
             Line::text("5"),
+            // What was gone back over is offered again.
             Line::Default,
             Line::Default,
             Line::Default,
@@ -345,7 +346,7 @@ mod tests {
         ]);
         let (ended, answers) = run(RetentionAnswers::default(), &mut script);
         assert_eq!((ended, script.left()), (Ok(()), 0), "{}", script.shown);
-        assert_eq!((answers.keep_last, answers.keep_hourly), (Some(5), None));
+        assert_eq!((answers.keep_last, answers.keep_hourly), (Some(5), Some(24)));
         assert_eq!(
             (answers.max_age.as_deref(), answers.name.as_deref()),
             (Some("30d"), Some("mine"))

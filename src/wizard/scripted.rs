@@ -99,7 +99,9 @@ impl Prompter for Scripted {
 
     fn text(&mut self, question: &Question, default: Option<&str>, check: Check<'_>) -> Reply<String> {
         let text = match self.next(question)? {
-            Line::Default => default
+            Line::Default => question
+                .kept_line()
+                .or(default)
                 .map(ToOwned::to_owned)
                 .ok_or_else(|| self.wrong(question, "there is no default"))?,
             Line::Text(text) => text,
@@ -117,6 +119,10 @@ impl Prompter for Scripted {
     fn hidden(&mut self, question: &Question) -> Reply<String> {
         match self.next(question)? {
             Line::Text(text) => Ok(text),
+            Line::Default => question
+                .kept_line()
+                .map(ToOwned::to_owned)
+                .ok_or_else(|| self.wrong(question, "there is no default")),
             other => Err(self.wrong(question, &format!("{other:?} is no text"))),
         }
     }

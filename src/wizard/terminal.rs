@@ -291,13 +291,14 @@ impl Prompter for Terminal {
         let mut lines = self.open(question, "")?;
         let mut refused = 0;
         let prompt = self.style.code(TYPED);
+        let mut kept = question.kept_line();
         loop {
-            let typed = match self.line(&prompt, default, false) {
+            let typed = match self.line(&prompt, &mut kept, default, false) {
                 Ok(Some(typed)) => typed,
                 Ok(None) => return Err(self.leave(lines, Halt::Back)),
                 Err(error) => return Err(self.leave(lines, failed(&error))),
             };
-            let value = match default {
+            let value = match kept.or(default) {
                 Some(default) if typed.trim().is_empty() => default.to_owned(),
                 _ => typed.trim().to_owned(),
             };
@@ -327,7 +328,7 @@ impl Prompter for Terminal {
 
     fn hidden(&mut self, question: &Question) -> Reply<String> {
         let lines = self.open(question, "")?;
-        match self.hidden_line() {
+        match self.hidden_line(question.kept_line()) {
             Ok(Some(typed)) => {
                 self.close(question, lines, "(not shown)")?;
                 Ok(typed)

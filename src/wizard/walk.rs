@@ -1,13 +1,19 @@
 //! Through the steps, and back.
 //!
 //! What is on the screen goes back with the state: a step may ask several questions in one call (which volume, then its
-//! address), and all their answers are taken off together when that step is asked again.
+//! address), and all their answers are taken off together when that step is asked again. What was answered there is
+//! offered again: whoever goes back to mend one answer does not give all the others twice.
 
-use super::prompter::{Check, Choice, Halt, Prompter, Question, Reply};
+use std::collections::BTreeMap;
+
+use super::prompter::{Check, Choice, Halt, Kept, Prompter, Question, Reply};
 
 /// A step: asks one question if its answer is still open, and puts the answer into the state. It is called again until it
 /// asks nothing, so a step with several questions asks them one by one.
 pub type Step<S> = fn(&mut S, &mut dyn Prompter) -> Reply<()>;
+
+/// How yes is kept.
+const YES: &str = "yes";
 
 /// How often one step may ask, so that a step that forgets its answer cannot go on for ever.
 const BOUND: usize = 100;
@@ -17,7 +23,12 @@ const BOUND: usize = 100;
 pub struct Walk<S> {
     at: usize,
     history: Vec<Asked<S>>,
+    /// What was answered to questions that were gone back over, until they are answered again.
+    kept: Memory,
 }
+
+/// Answers by their questions: flag and title.
+type Memory = BTreeMap<(String, String), Kept>;
 
 /// A call of a step that asked something.
 #[derive(Debug)]
@@ -26,8 +37,8 @@ struct Asked<S> {
     at: usize,
     /// The state before it.
     before: S,
-    /// How many questions were answered.
-    answers: usize,
+    /// The questions that were answered, with the answers.
+    answers: Vec<((String, String), Kept)>,
 }
 
 impl<S> Default for Walk<S> {
@@ -35,6 +46,7 @@ impl<S> Default for Walk<S> {
         Walk {
             at: 0,
             history: Vec::new(),
+            kept: Memory::new(),
         }
     }
 }
@@ -48,47 +60,53 @@ impl<S: Clone> Walk<S> {
         let mut asked_here = 0;
         while let Some(step) = steps.get(self.at) {
             let before = state.clone();
-            let mut counting = Counting {
+            let mut keeping = Keeping {
                 inner: prompter,
+                kept: &mut self.kept,
                 asked: 0,
+                answers: Vec::new(),
             };
-            let answer = step(state, &mut counting);
-            let answers = counting.asked;
-            let here = |before| Asked {
-                at: self.at,
-                before,
-                answers,
-            };
+            let answer = step(state, &mut keeping);
+            let (asked, answers) = (keeping.asked, keeping.answers);
             match answer {
-                Ok(()) if answers > 0 && asked_here < BOUND => {
+                Ok(()) if asked > 0 && asked_here < BOUND => {
                     asked_here += 1;
-                    self.history.push(here(before));
+                    self.record(before, answers);
                 }
                 Ok(()) | Err(Halt::Missing) => {
                     asked_here = 0;
                     self.at += 1;
                 }
                 // The question that was left has taken one answer off the screen: the one before it.
-                Err(Halt::Back) if answers > 1 => {
+                Err(Halt::Back) if asked > 1 => {
                     *state = before;
-                    prompter.forget(answers - 2);
+                    self.kept.extend(answers);
+                    prompter.forget(asked - 2);
                 }
                 Err(Halt::Back) => {
                     asked_here = 0;
                     match self.back(state) {
-                        Some(answers) => prompter.forget(answers - 1),
+                        Some(answers) => prompter.forget(answers.saturating_sub(1)),
                         None => return Err(Halt::Back),
                     }
                 }
                 // What was answered just now is what cannot be right: that is to be asked again.
-                Err(Halt::Failed(message, hint)) if answers > 0 => {
-                    self.history.push(here(before));
+                Err(Halt::Failed(message, hint)) if asked > 0 => {
+                    self.record(before, answers);
                     return Err(Halt::Failed(message, hint));
                 }
                 Err(other) => return Err(other),
             }
         }
         Ok(())
+    }
+
+    fn record(&mut self, before: S, answers: Vec<((String, String), Kept)>) {
+        self.history.push(Asked {
+            at: self.at,
+            before,
+            answers,
+        });
     }
 
     /// Changes the states that going back would bring back.
@@ -104,40 +122,89 @@ impl<S: Clone> Walk<S> {
         let asked = self.history.pop()?;
         self.at = asked.at;
         *state = asked.before;
-        Some(asked.answers)
+        let count = asked.answers.len();
+        self.kept.extend(asked.answers);
+        Some(count)
     }
 }
 
-/// Counts the questions.
-struct Counting<'p> {
+/// Counts the questions, keeps the answers, and offers those that were given before.
+struct Keeping<'p> {
     inner: &'p mut dyn Prompter,
+    kept: &'p mut Memory,
     asked: usize,
+    answers: Vec<((String, String), Kept)>,
 }
 
-impl Prompter for Counting<'_> {
-    fn select(&mut self, question: &Question, choices: &[Choice], default: Option<usize>) -> Reply<usize> {
+impl Keeping<'_> {
+    /// The question, with what was answered to it before.
+    fn begin(&mut self, question: &Question) -> Question {
         self.asked += 1;
-        self.inner.select(question, choices, default)
+        let kept = self.kept.get(&key(question)).cloned();
+        Question {
+            kept,
+            ..question.clone()
+        }
+    }
+
+    fn end(&mut self, question: &Question, answer: Vec<String>) {
+        // A question that is asked again and again (another schedule?) is not answered by its own answer.
+        self.kept.remove(&key(question));
+        self.answers.push((key(question), Kept(answer)));
+    }
+}
+
+fn key(question: &Question) -> (String, String) {
+    (question.flag.clone(), question.title.clone())
+}
+
+impl Prompter for Keeping<'_> {
+    fn select(&mut self, question: &Question, choices: &[Choice], default: Option<usize>) -> Reply<usize> {
+        let question = self.begin(question);
+        let before = question.kept_line();
+        let before = before.and_then(|value| choices.iter().position(|c| c.value == value));
+        let index = self.inner.select(&question, choices, before.or(default))?;
+        let value = choices.get(index).map(|c| c.value.clone());
+        self.end(&question, value.into_iter().collect());
+        Ok(index)
     }
 
     fn several(&mut self, question: &Question, choices: &[Choice], chosen: &[bool]) -> Reply<Vec<usize>> {
-        self.asked += 1;
-        self.inner.several(question, choices, chosen)
+        let question = self.begin(question);
+        let before = question.kept.as_ref().map(|kept| {
+            choices
+                .iter()
+                .map(|c| kept.0.contains(&c.value))
+                .collect::<Vec<bool>>()
+        });
+        let chosen = before.as_deref().unwrap_or(chosen);
+        let indices = self.inner.several(&question, choices, chosen)?;
+        let values = indices.iter().filter_map(|i| choices.get(*i));
+        let values = values.map(|c| c.value.clone()).collect();
+        self.end(&question, values);
+        Ok(indices)
     }
 
     fn text(&mut self, question: &Question, default: Option<&str>, check: Check<'_>) -> Reply<String> {
-        self.asked += 1;
-        self.inner.text(question, default, check)
+        let question = self.begin(question);
+        let text = self.inner.text(&question, default, check)?;
+        self.end(&question, vec![text.clone()]);
+        Ok(text)
     }
 
     fn hidden(&mut self, question: &Question) -> Reply<String> {
-        self.asked += 1;
-        self.inner.hidden(question)
+        let question = self.begin(question);
+        let text = self.inner.hidden(&question)?;
+        self.end(&question, vec![text.clone()]);
+        Ok(text)
     }
 
     fn confirm(&mut self, question: &Question, default: bool) -> Reply<bool> {
-        self.asked += 1;
-        self.inner.confirm(question, default)
+        let question = self.begin(question);
+        let before = question.kept_line().map(|word| word == YES);
+        let answer = self.inner.confirm(&question, before.unwrap_or(default))?;
+        self.end(&question, vec![if answer { YES } else { "no" }.to_owned()]);
+        Ok(answer)
     }
 
     fn say(&mut self, text: &str) {
@@ -275,6 +342,35 @@ mod tests {
             (vec!["pvc".into(), "data".into()], Some("name".into()))
         );
         assert_eq!(screen.answers, 3);
+    }
+
+    #[test]
+    fn what_was_answered_is_offered_again() {
+        let mut script = Scripted::new([
+            Line::text("nfs"),
+            Line::text("host:/path"),
+            Line::text("name"),
+            Line::Back,
+            Line::Back,
+            Line::Default,
+            Line::text("other:/path"),
+            Line::Default,
+            Line::text("last"),
+        ]);
+        let mut state = State::default();
+        let mut walk = Walk::default();
+        let last: Step<State> = |state, prompter| {
+            if state.list.len() < 3 {
+                let more =
+                    prompter.text(&Question::new("--last", "Last", ""), None, &|_| Ok(String::new()))?;
+                state.list.push(more);
+            }
+            Ok(())
+        };
+        walk.run(&mut state, &[pair, first, last], &mut script).unwrap();
+        assert_eq!(state.list, ["nfs", "other:/path", "last"]);
+        assert_eq!(state.first.as_deref(), Some("name"));
+        assert!(walk.kept.is_empty(), "an answer is offered once: {:?}", walk.kept);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::restore::catalog;
 use super::shapes::valid;
-use super::world::{World, shown, snapshot, world};
+use super::world::{World, configuration, shown, snapshot, world};
 
 /// A namespace with a claim, a StatefulSet, a storage and a policy.
 pub(super) fn prepared(namespace: &str) -> &'static World {
@@ -412,5 +412,59 @@ fn a_restore_is_made_of_its_repository_alone() {
     shown!(with(&["--repo", "repo", "--target", "sts/db"]), @r"
     exit 7
     err| error: the backup was made of a PersistentVolumeClaim, whose paths a StatefulSet does not have.
+    ");
+}
+
+#[test]
+fn a_restore_into_somebody_elses_data_is_refused_before_anything_is_written() {
+    let namespace = "create-guard";
+    let world = prepared(namespace);
+    world.create(&json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "other", "namespace": namespace},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}));
+    world.create(&json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "Repository", "metadata": {"name": "repo", "namespace": namespace},
+        "spec": {"path": "/x", "appRef": {"kind": "PersistentVolumeClaim", "name": "data", "namespace": namespace}, "storageRef": {"name": "s3", "namespace": namespace}}}));
+    world.create(&snapshot(
+        namespace,
+        "repo-1",
+        "Succeeded",
+        "2026-01-01T00:00:00Z",
+    ));
+    let mut protects = configuration(namespace, "theirs");
+    protects["spec"]["target"]["name"] = json!("other");
+    world.create(&protects);
+    let with = |words: &[&str]| {
+        let command = [
+            "create",
+            "restore",
+            "r",
+            "-n",
+            namespace,
+            "--repo",
+            "repo",
+            "--target",
+            "pvc/other",
+        ];
+        world.run(&[&command, words].concat())
+    };
+    shown!(with(&[]), @r"
+    exit 7
+    err| error: this restore is probably not what you want.
+    err|   cause: Snapshot repo-1 is of PersistentVolumeClaim create-guard/data, but PersistentVolumeClaim create-guard/other has backups of its own (BackupConfiguration theirs)
+    err| hint: `--i-mean repo-1` restores it all the same
+    ");
+    shown!(with(&["--i-mean", "repo-2"]), @r"
+    exit 2
+    err| error: --i-mean repo-2: the Snapshot that would be restored is repo-1.
+    err| hint: `kubectl kubestash create restore --help` shows what it takes
+    ");
+    assert_eq!(
+        world.names("restoresessions.core.kubestash.com", namespace),
+        Vec::<String>::new()
+    );
+    assert_eq!(with(&["--dry-run=client"]).code, 0, "only shown, not done");
+    shown!(with(&["--i-mean", "repo-1"]), @r"
+    exit 0
+    out| restoresession.core.kubestash.com/r created
+    err| The restore has begun: `kubectl kubestash logs restoresession/r -f -n create-guard` follows it
     ");
 }

@@ -11,6 +11,7 @@ fn one_screen_says_what_needs_attention() {
     shown!(world.run(&["status", "-n", "status"]), @r"
     exit 0
     err| No BackupStorages and BackupConfigurations in namespace status.
+    err| KubeStash's operator is not installed: `kubectl kubestash install` installs it.
     ");
     world.create(&json!({"apiVersion": "storage.kubestash.com/v1alpha1", "kind": "BackupStorage",
         "metadata": {"name": "s3", "namespace": "status"},
@@ -34,12 +35,14 @@ fn one_screen_says_what_needs_attention() {
     out| sample   PersistentVolumeClaim/data   daily     Paused   never          Failed [age] ago   paused
     out|
     out| Needs attention
+    out| ✗ Deployment kubestash-operator: the operator is not installed: no backup runs
+    out|     kubectl kubestash doctor
     out| ✗ BackupStorage s3: NotReady: Secret s does not exist
     out|     kubectl kubestash why backupstorage/s3 -n status
     out|
     out| 1 session: 1 paused.
     ");
-    shown!(world.run(&["status", "-n", "status", "-o", "jsonpath={.configurations[0].lastRun.phase} {.attention[0].message}"]), @r"
+    shown!(world.run(&["status", "-n", "status", "-o", "jsonpath={.configurations[0].lastRun.phase} {.attention[1].message}"]), @r"
     exit 0
     out| Failed NotReady: Secret s does not exist
     ");
@@ -72,6 +75,10 @@ fn what_nobody_backs_up_is_said() {
     }
     shown!(world.run(&["status", "-n", "bare"]), @r"
     exit 0
+    out| Needs attention
+    out| ✗ Deployment kubestash-operator: the operator is not installed: no backup runs
+    out|     kubectl kubestash doctor
+    out|
     out| In no backup
     out| NAME                          VOLUMES
     out| Deployment/app                data (2Gi)

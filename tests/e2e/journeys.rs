@@ -108,7 +108,11 @@ fn each_ordinal_of_a_stateful_set_gets_its_own_data_back() {
     }
     let before = pods.map(|p| scene.fingerprint(p, "/source/data"));
     let target = "{apiGroup: apps, kind: StatefulSet, name: db}";
-    scene.configuration("sts-backup", target, "workload-addon", "{paths: /source/data}");
+    // As KubeStash's guide writes it: the mount names a volume of the workload, which is said nowhere else.
+    let told =
+        "        targetVolumes: {volumeMounts: [{name: data, mountPath: /source/data}]}\n        params:";
+    let yaml = scene.configuration_yaml("sts-backup", target, "workload-addon", "{paths: /source/data}");
+    stage.apply(&yaml.replace("        params:", told));
     scene.first_backup("sts-backup");
     let snapshot = &scene.snapshots("sts-backup-repo")[0];
     let mut components: Vec<_> = snapshot["status"]["components"]

@@ -141,6 +141,11 @@ pub async fn run(args: &CloneArgs, context: &Context) -> Result<Exit, CliError> 
     progress.step("removing what was made for the clone");
     let left = clean::clean(cluster, &made, matches!(ended, Ok(Exit::Ok))).await;
     drop(progress);
+    if left.is_empty() && matches!(ended, Ok(Exit::Interrupted)) {
+        context.ui.warn(
+            "interrupted; what was made for the clone is gone again, and the same command begins anew.",
+        );
+    }
     for (object, error) in left {
         context.ui.warn(&format!(
             "{} {} in namespace {} is left: {}",

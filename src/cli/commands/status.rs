@@ -17,6 +17,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::{place, schemas};
 use crate::cluster::{Cluster, Error, Kind, ListOptions, kinds, watch};
+use crate::decide::explain::facts::Operator;
 use crate::output::format::Format;
 use crate::output::human;
 use crate::output::style::Style;
@@ -73,6 +74,11 @@ pub async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError>
     }
     if facts.is_empty() {
         nothing("BackupStorages and BackupConfigurations", namespace, context).await?;
+        if facts.operator == Operator::Missing {
+            context
+                .ui
+                .say("KubeStash's operator is not installed: `kubectl kubestash install` installs it.");
+        }
         return Ok(Exit::Ok);
     }
     let screen = screen(
@@ -132,12 +138,13 @@ async fn read(cluster: &Cluster, namespace: Option<&str>, holders: Holders) -> R
         namespace: namespace.map(ToOwned::to_owned),
         ..ListOptions::default()
     };
-    let (storages, configurations, backups, restores, repositories) = tokio::try_join!(
+    let (storages, configurations, backups, restores, repositories, operator) = tokio::try_join!(
         cluster.list(&kinds::BACKUP_STORAGE, &options),
         cluster.list(&kinds::BACKUP_CONFIGURATION, &options),
         cluster.list(&kinds::BACKUP_SESSION, &options),
         cluster.list(&kinds::RESTORE_SESSION, &options),
         cluster.list(&kinds::REPOSITORY, &options),
+        super::why::operator(cluster),
     )?;
     let elsewhere = match namespace {
         Some(namespace) if !holders.is_empty() => unprotected::elsewhere(cluster, namespace).await,
@@ -151,6 +158,7 @@ async fn read(cluster: &Cluster, namespace: Option<&str>, holders: Holders) -> R
         repositories,
         elsewhere,
         holders,
+        operator,
     })
 }
 
@@ -192,7 +200,7 @@ fn screen(view: &StatusView, style: Style, format: &Format, now: Timestamp) -> S
     if !view.attention.is_empty() {
         text.push_str(&format!("{}\n", style.strong("Needs attention")));
         for entry in &view.attention {
-            let name = if all {
+            let name = if all && !entry.namespace.is_empty() {
                 format!("{}/{}", entry.namespace, entry.name)
             } else {
                 entry.name.clone()

@@ -4,6 +4,8 @@
 mod fetch;
 mod references;
 
+pub(super) use fetch::operator;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::IgnoredAny;

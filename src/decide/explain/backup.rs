@@ -138,13 +138,14 @@ fn needs(chain: &mut Chain, facts: &Facts, configuration: &BackupConfiguration) 
         let missing = dependency;
         let kind = missing.kind.as_deref().unwrap_or("Addon");
         chain.root(
-            About::new(kind, missing.namespace.as_deref().unwrap_or_default(), &missing.name),
+            About::new(
+                kind,
+                missing.namespace.as_deref().unwrap_or_default(),
+                &missing.name,
+            ),
             "does not exist",
             format!("{kind} {} does not exist", missing.name),
-            vec![
-                "`kubectl kubestash install` brings the catalog of Addons and Functions".to_owned(),
-                "`kubectl get addons.addons.kubestash.com,functions.addons.kubestash.com` lists those there are".to_owned(),
-            ],
+            missing_fix(kind, &missing.name, &edit),
         );
     }
     let whose = format!("BackupConfiguration {name}");
@@ -220,6 +221,24 @@ fn needs(chain: &mut Chain, facts: &Facts, configuration: &BackupConfiguration) 
     }
 }
 
+/// What to do about an Addon or Function that is not there.
+fn missing_fix(kind: &str, name: &str, edit: &str) -> Vec<String> {
+    let list =
+        "`kubectl get addons.addons.kubestash.com,functions.addons.kubestash.com` lists those there are";
+    let ours = ["workload-addon", "pvc-addon"].contains(&name)
+        || ["workload-backup", "workload-restore", "pvc-backup", "pvc-restore"].contains(&name);
+    if ours {
+        let install = "`kubectl kubestash install` brings the catalog of Addons and Functions";
+        return vec![install.to_owned(), list.to_owned()];
+    }
+    let or = if kind == "Addon" {
+        format!("install it, or name another in addon.name of the session: {edit}")
+    } else {
+        "install it, or correct the Addon that names it".to_owned()
+    };
+    vec![or, list.to_owned()]
+}
+
 /// Names for the commands, as far as a session leads to them.
 fn place_of(facts: &Facts, session: &BackupSession, repository: Option<&str>) -> Place {
     let namespace = session.namespace().unwrap_or_default();
@@ -240,9 +259,26 @@ fn place_of(facts: &Facts, session: &BackupSession, repository: Option<&str>) ->
         },
     };
     Place {
+        hooks: hooks(facts, session, &configuration),
         configuration,
         ..place
     }
+}
+
+/// The HookTemplates of a session, as namespace and name.
+fn hooks(facts: &Facts, session: &BackupSession, configuration: &str) -> Vec<(String, String)> {
+    let namespace = session.namespace().unwrap_or_default();
+    let Seen::Found(found) = facts.find(&facts.configurations, &namespace, configuration) else {
+        return Vec::new();
+    };
+    let sessions = found
+        .spec
+        .sessions
+        .iter()
+        .filter(|s| s.name == session.spec.session);
+    let hooks = sessions.filter_map(|s| s.hooks.as_ref());
+    let all = hooks.flat_map(|h| h.pre_backup.iter().chain(&h.post_backup));
+    remedy::templates(all, &namespace)
 }
 
 /// Follows a BackupSession to its Snapshots, Jobs and pods.

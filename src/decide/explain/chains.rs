@@ -192,8 +192,14 @@ fn what_a_configuration_lacks_is_named() {
         json!({"phase": "Invalid", "conditions": [condition("ValidationPassed", "False", "no backends")]}),
     )
     .broken("no backends", "kubectl edit bc b -n demo");
-    not_ready(json!({"dependencies": [{"kind": "Addon", "name": "x", "found": false}]}))
-        .broken("Addon x does not exist", "kubectl get addons");
+    not_ready(json!({"dependencies": [{"kind": "Addon", "name": "x", "found": false}]})).broken(
+        "Addon x does not exist",
+        "name another in addon.name of the session: `kubectl edit bc b -n demo`",
+    );
+    not_ready(json!({"dependencies": [{"kind": "Addon", "name": "pvc-addon", "found": false}]})).broken(
+        "Addon pvc-addon does not exist",
+        "`kubectl kubestash install` brings the catalog",
+    );
     not_ready(json!({"sessions": [{"name": "daily", "conditions": [condition("SchedulerEnsured", "False", "bad cron")]}]}))
         .broken("bad cron", "correct its scheduler");
     not_ready(json!({"backends": [{"name": "s3", "ready": false, "storage": {"reason": "namespace demo is not allowed by usagePolicy"}}]}))
@@ -420,6 +426,24 @@ fn a_job_that_failed_says_how_its_container_ended() {
             "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}}),
     )];
     world.broken("Reason: OOMKilled", "kubectl edit bc b -n demo");
+    // What a hook says is about its own action, whatever words it uses.
+    world.facts.jobs[0].metadata.labels = Some(
+        [(
+            "app.kubernetes.io/component".to_owned(),
+            "kubestash-hook".to_owned(),
+        )]
+        .into(),
+    );
+    world.broken(
+        "Reason: OOMKilled",
+        "correct the hook's action: `kubectl get hooktemplates.core.kubestash.com -n demo`",
+    );
+    world.facts.configurations[0].spec.sessions[0].hooks =
+        object(json!({"preBackup": [{"name": "h", "hookTemplate": {"name": "stop-writes"}}]}));
+    world.broken(
+        "Reason: OOMKilled",
+        "`kubectl edit hooktemplate stop-writes -n demo`",
+    );
 }
 
 #[test]

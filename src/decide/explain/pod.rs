@@ -8,10 +8,15 @@ use super::chain::{About, Chain, Health};
 use super::facts::Facts;
 use super::remedy::{self, Place};
 use crate::api::config::job_result::JobResult;
+use crate::api::labels;
 
 /// Follows a Job to its pods.
 pub fn job(chain: &mut Chain, facts: &Facts, job: &Job, place: &Place) {
     let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
+    let hook = job
+        .labels()
+        .get(labels::COMPONENT)
+        .is_some_and(|c| c == labels::component::HOOK);
     let about = About::new("Job", &namespace, &name);
     let status = job.status.clone().unwrap_or_default();
     let failed = status
@@ -28,7 +33,7 @@ pub fn job(chain: &mut Chain, facts: &Facts, job: &Job, place: &Place) {
             .unwrap_or_default();
         chain.broken(about, format!("failed: {why}"));
         match pods.first() {
-            Some(newest) => pod(chain, facts, newest, place),
+            Some(newest) => pod(chain, facts, newest, place, hook),
             None => chain.because(
                 Health::Bad,
                 format!("Job {name} failed ({why}), and its pods are gone"),
@@ -49,7 +54,7 @@ pub fn job(chain: &mut Chain, facts: &Facts, job: &Job, place: &Place) {
             "runs".to_owned()
         };
         chain.waiting(about, says);
-        pod(chain, facts, newest, place);
+        pod(chain, facts, newest, place, hook);
         return;
     }
     match facts.warning("Job", &namespace, &name) {
@@ -95,8 +100,8 @@ fn not_created(message: &str, namespace: &str) -> Vec<String> {
     vec![fix]
 }
 
-/// Follows a pod to its containers.
-pub fn pod(chain: &mut Chain, facts: &Facts, pod: &Pod, place: &Place) {
+/// Follows a pod to its containers. `hook`: it runs a hook.
+fn pod(chain: &mut Chain, facts: &Facts, pod: &Pod, place: &Place, hook: bool) {
     let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let about = About::new("Pod", &namespace, &name);
     let status = pod.status.clone().unwrap_or_default();
@@ -151,7 +156,7 @@ pub fn pod(chain: &mut Chain, facts: &Facts, pod: &Pod, place: &Place) {
             about,
             &format!("container {container} failed"),
             cause.clone(),
-            ended_fix(&cause, place, &namespace, &name),
+            ended_fix(&cause, place, (&namespace, &name), hook),
         );
         return;
     }
@@ -316,8 +321,13 @@ fn ended_badly(status: &ContainerStatus) -> Option<(String, String)> {
     Some((status.name.clone(), text))
 }
 
-fn ended_fix(cause: &str, place: &Place, namespace: &str, pod: &str) -> Vec<String> {
-    let mut fixes = remedy::fixes(cause, place);
+fn ended_fix(cause: &str, place: &Place, pod: (&str, &str), hook: bool) -> Vec<String> {
+    let (namespace, pod) = pod;
+    let mut fixes = if hook {
+        remedy::hook(place)
+    } else {
+        remedy::fixes(cause, place)
+    };
     fixes.push(format!(
         "`kubectl logs {pod} -n {namespace} --all-containers` shows all it said"
     ));
@@ -339,7 +349,7 @@ mod tests {
             serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "demo"}, "status": status}))
                 .unwrap();
         let mut chain = Chain::default();
-        pod(&mut chain, &facts, &object, &Place::default());
+        pod(&mut chain, &facts, &object, &Place::default(), false);
         chain.answer()
     }
 
@@ -398,7 +408,7 @@ mod tests {
                 "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."}]}}))
         .unwrap();
         let mut chain = Chain::default();
-        pod(&mut chain, &facts, &object, &Place::default());
+        pod(&mut chain, &facts, &object, &Place::default(), false);
         let answer = chain.answer();
         assert!(answer.cause.unwrap().contains("\"nosuch\" not found"));
         assert!(

@@ -1,6 +1,8 @@
 //! What to do about an error, by the words that movers, restic, storages and Kubernetes have for it. The sentences of
 //! our own movers carry a way out themselves; what is added here is the command to paste.
 
+use crate::api::shared::HookInfo;
+
 /// Where it happened: names for the commands. What is not known is empty.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
@@ -16,6 +18,8 @@ pub struct Place {
     pub storage_secret: String,
     /// The encryption Secret, as namespace and name.
     pub encryption: (String, String),
+    /// The HookTemplates that are run around it, as namespace and name.
+    pub hooks: Vec<(String, String)>,
 }
 
 /// One kind of trouble: words that tell it, and what to do.
@@ -23,12 +27,20 @@ type Remedy = (&'static [&'static str], fn(&Place) -> Vec<String>);
 
 /// What is known, most telling first: an error often quotes another one.
 const REMEDIES: &[Remedy] = &[
-    (&["oomkilled", "out of memory", "cannot allocate memory"], |p| {
-        vec![format!(
-            "give it more memory: `kubectl edit {}`, field addon.jobTemplate.spec.resources",
-            configuration(p)
-        )]
-    }),
+    (
+        &[
+            "oomkilled",
+            "out of memory",
+            "cannot allocate memory",
+            "memory limit was reached",
+        ],
+        |p| {
+            vec![format!(
+                "give it more memory: `kubectl edit {}`, field addon.jobTemplate.spec.resources",
+                configuration(p)
+            )]
+        },
+    ),
     (
         &[
             "wrong password",
@@ -208,9 +220,41 @@ const REMEDIES: &[Remedy] = &[
     ),
 ];
 
+/// The HookTemplates that hooks name, as namespace and name, each once.
+#[must_use]
+pub fn templates<'h>(hooks: impl Iterator<Item = &'h HookInfo>, namespace: &str) -> Vec<(String, String)> {
+    let mut names: Vec<(String, String)> = hooks
+        .filter_map(|hook| hook.hook_template.as_ref())
+        .map(|t| (t.namespace_or(namespace).to_owned(), t.name.clone()))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// What to do about a hook that failed: what it says is about its own action, not about the storage or the backup.
+#[must_use]
+pub fn hook(place: &Place) -> Vec<String> {
+    if place.hooks.is_empty() {
+        return vec![format!(
+            "correct the hook's action: `kubectl get hooktemplates.core.kubestash.com -n {}` lists them",
+            place.namespace
+        )];
+    }
+    let edit: Vec<String> = place
+        .hooks
+        .iter()
+        .map(|named| format!("`kubectl edit hooktemplate {}`", in_place(named)))
+        .collect();
+    vec![format!("correct the hook's action: {}", edit.join(" or "))]
+}
+
 /// What to do about an error.
 #[must_use]
 pub fn fixes(error: &str, place: &Place) -> Vec<String> {
+    if error.starts_with("hook \"") {
+        return hook(place);
+    }
     let text = error.to_lowercase();
     REMEDIES
         .iter()
@@ -255,6 +299,7 @@ mod tests {
             storage: pair("s3"),
             storage_secret: "keys".to_owned(),
             encryption: pair("password"),
+            hooks: vec![pair("stop-writes")],
         }
     }
 
@@ -295,6 +340,14 @@ mod tests {
             (
                 "Addon \"pvc-addon\" has no task \"x\"; it has: y",
                 "correct addon.tasks: `kubectl edit bc sample -n demo`",
+            ),
+            (
+                "restic backup was stopped (killed by a signal, perhaps because its memory limit was reached); run it again",
+                "more memory",
+            ),
+            (
+                "hook \"h\": container \"hook-0\" exited with 1. Reason: Error (Unreachable): GET http://x failed: Connection refused",
+                "kubectl edit hooktemplate stop-writes -n demo",
             ),
             ("2 source files could not be read: /a", "securityContext"),
             ("deadline exceeded: the backup did not end", "backupTimeout"),

@@ -47,7 +47,10 @@ pub fn restore(chain: &mut Chain, facts: &Facts, session: &RestoreSession) {
             vec![format!("create it, or delete the RestoreSession: `kubectl delete restoresession {name} -n {namespace}`")],
         );
     }
-    let place = source_links(chain, facts, &from, &source.repository, &source.snapshot);
+    let mut place = source_links(chain, facts, &from, &source.repository, &source.snapshot);
+    if let Some(hooks) = &session.spec.hooks {
+        place.hooks = remedy::templates(hooks.pre_restore.iter().chain(&hooks.post_restore), &namespace);
+    }
     for (component, detail) in status.components.iter().filter(|(_, c)| c.error.is_some()) {
         let error = detail.error.clone().unwrap_or_default();
         if !error.is_empty() {

@@ -309,5 +309,6 @@ pub fn place_of(facts: &Facts, repository: &Repository) -> Place {
         namespace,
         storage,
         configuration: String::new(),
+        hooks: Vec::new(),
     }
 }

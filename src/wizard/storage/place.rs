@@ -42,11 +42,21 @@ pub(super) fn server(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()
                 "Its address",
                 "As the pods of the cluster reach it, with http:// or https://.",
             );
-            state.answers.endpoint = Some(prompter.text(&question, None, &address)?);
+            state.answers.endpoint = Some(prompter.text(&question, None, &typed_address)?);
         }
         found => state.answers.endpoint = Some(found.to_owned()),
     }
     Ok(())
+}
+
+/// Checks an address that somebody types: with or without TLS is not guessed.
+fn typed_address(text: &str) -> Result<String, String> {
+    if !text.is_empty() && !text.contains("://") {
+        return Err(format!(
+            "write https://{text}, or http://{text} for a server without TLS"
+        ));
+    }
+    address(text)
 }
 
 /// Checks the address of a server.

@@ -6,11 +6,16 @@ use dialoguer::console::{Key, measure_text_width, truncate_str};
 
 use super::{TYPED, Terminal};
 
+/// What is offered where something hidden was typed before.
+const AS_BEFORE: &str = "(as before)";
+
 impl Terminal {
-    /// Reads a line; `None` is Escape.
+    /// Reads a line; `None` is Escape. `kept` is what was answered before: it is offered like the default, Right takes it up
+    /// for editing, and taking it away (Backspace, Ctrl-U) leaves the default.
     pub(super) fn line(
         &self,
         prompt: &str,
+        kept: &mut Option<&str>,
         default: Option<&str>,
         hidden: bool,
     ) -> io::Result<Option<String>> {
@@ -18,7 +23,12 @@ impl Terminal {
         let mut typed: Vec<char> = Vec::new();
         let mut at = 0;
         loop {
-            self.draw(prompt, default, &typed, at, hidden)?;
+            let offered = match *kept {
+                Some(_) if hidden => Some(AS_BEFORE),
+                Some(text) => Some(text),
+                None => default,
+            };
+            self.draw(prompt, offered, &typed, at, hidden)?;
             match self.term.read_key()? {
                 Key::Enter => {
                     self.term.clear_line()?;
@@ -31,6 +41,11 @@ impl Terminal {
                 Key::CtrlC => return Err(io::ErrorKind::Interrupted.into()),
                 // Ctrl-D on an empty line is the end of the input.
                 Key::Char('\u{4}') if typed.is_empty() => return Err(io::ErrorKind::Interrupted.into()),
+                Key::Char('\u{15}') | Key::Backspace if typed.is_empty() => *kept = None,
+                Key::ArrowRight | Key::End | Key::Tab if typed.is_empty() && !hidden => {
+                    typed.extend(offered.unwrap_or_default().chars());
+                    at = typed.len();
+                }
                 Key::Char('\u{15}') => {
                     typed.clear();
                     at = 0;
@@ -58,14 +73,19 @@ impl Terminal {
     }
 
     #[cfg(target_os = "linux")]
-    pub(super) fn hidden_line(&self) -> io::Result<Option<String>> {
-        self.line(&self.style.code(TYPED), None, true)
+    pub(super) fn hidden_line(&self, kept: Option<&str>) -> io::Result<Option<String>> {
+        let mut left = kept;
+        let typed = self.line(&self.style.code(TYPED), &mut left, None, true)?;
+        Ok(typed.map(|typed| match left {
+            Some(kept) if typed.is_empty() => kept.to_owned(),
+            _ => typed,
+        }))
     }
 
     /// Where the terminal's echo cannot be turned off between two keys, the whole line is read at once; an empty one goes
     /// back.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn hidden_line(&self) -> io::Result<Option<String>> {
+    pub(super) fn hidden_line(&self, _: Option<&str>) -> io::Result<Option<String>> {
         self.term.write_str(&format!("{} ", self.style.code(TYPED)))?;
         let typed = self.term.read_secure_line()?;
         self.term.clear_last_lines(1)?;

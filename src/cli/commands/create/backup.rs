@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
 use serde_json::Value;
 
 use super::finish::{Wizard, Written, place, ready};
@@ -74,10 +75,16 @@ impl Wizard for Making {
                 }
             }
             let status = format!("`kubectl kubestash status -n {namespace}`");
+            let known = state.found.configurations.iter();
+            let mut known = known.filter(|c| c.namespace().as_deref() == Some(namespace));
+            // One that was there has had its first backup.
+            let first = !known.any(|c| c.name_any() == name);
             let Some(limit) = written.wait else {
-                context.ui.say(&format!(
-                    "The first backup starts as soon as it is Ready: {status}"
-                ));
+                if first {
+                    context.ui.say(&format!(
+                        "The first backup starts as soon as it is Ready: {status}"
+                    ));
+                }
                 continue;
             };
             let reason = |object: &Value| {
@@ -94,7 +101,9 @@ impl Wizard for Making {
                 reason,
             )
             .await?;
-            context.ui.say(&format!("The first backup starts now: {status}"));
+            if first {
+                context.ui.say(&format!("The first backup starts now: {status}"));
+            }
         }
         Ok(Exit::Ok)
     }

@@ -33,6 +33,10 @@ pub(super) trait Wizard {
         let _ = (objects, context, cluster);
         Ok(())
     }
+    /// What writing means although the proof failed.
+    fn all_the_same(&self) -> &'static str {
+        "it will not be Ready until it is mended"
+    }
     /// Says what matters once it is written, and waits where that was asked for. What was written may differ from the
     /// answers: it tells.
     async fn after(
@@ -179,7 +183,7 @@ async fn proven<W: Wizard>(
         let choices = [
             Choice::new("change the answers", ""),
             Choice::new("try again", "once it is mended"),
-            Choice::new("apply all the same", "it will not be Ready until it is mended"),
+            Choice::new("apply all the same", wizard.all_the_same()),
             Choice::new("quit", "change nothing"),
         ];
         let question = Question::new("", "What now", "Nothing has been written yet.");
@@ -298,7 +302,8 @@ pub(super) async fn ready(
         ),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(late().cause(reason(&last)).hint(format!(
-            "`kubectl kubestash status -n {namespace}` shows how it goes on"
+            "`kubectl kubestash why {}/{name} -n {namespace}` follows it to the cause",
+            kind.kind.to_lowercase()
         ))),
     }
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::finish::{Wizard, Written, place};
+use serde_json::Value;
+
+use super::finish::{Wizard, Written, of_kind, place};
 use super::{Common, run_wizard};
+use crate::cli::commands::restore::preview::meant;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::{follow, report};
+use crate::cli::{follow, names, report};
 use crate::cluster::{Cluster, kinds};
 use crate::output::format::Format;
 use crate::output::human;
@@ -28,6 +31,9 @@ use crate::wizard::restore::{RestoreAnswers, State};
 pub struct RestoreArgs {
     #[command(flatten)]
     answers: RestoreAnswers,
+    /// Restore this Snapshot although something speaks against it: another application's, empty, or much smaller
+    #[arg(long, value_name = "SNAPSHOT", value_parser = names::of_snapshot)]
+    i_mean: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -37,6 +43,7 @@ impl RestoreArgs {
     fn wizard() -> Self {
         RestoreArgs {
             answers: RestoreAnswers::default(),
+            i_mean: None,
             common: Common {
                 answers: None,
                 interactive: true,
@@ -80,6 +87,18 @@ impl Wizard for Making<'_> {
 
     fn begin(&self, answers: RestoreAnswers, found: Arc<Found>) -> State {
         State::new(answers, found)
+    }
+
+    /// Nothing is written into an application by mistake: the guards of `restore` hold here, too.
+    async fn prove(&self, objects: &[Value], context: &Context, cluster: &Cluster) -> Result<(), CliError> {
+        for session in of_kind(objects, &kinds::RESTORE_SESSION) {
+            meant::check(session, self.args.i_mean.as_deref(), context, cluster).await?;
+        }
+        Ok(())
+    }
+
+    fn all_the_same(&self) -> &'static str {
+        "this is what I mean"
     }
 
     async fn after(

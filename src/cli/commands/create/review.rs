@@ -12,6 +12,7 @@ use crate::cli::report::text;
 use crate::cli::{manifests, strict};
 use crate::cluster::{ApplyOptions, Cluster, Error};
 use crate::output::style::Style;
+use crate::wizard::credentials::PASSWORD;
 use crate::wizard::diff::{self, Line};
 use crate::wizard::names;
 use crate::wizard::prompter::{Choice, Halt, Prompter, Question, choose};
@@ -128,6 +129,10 @@ fn save(person: &mut Terminal, objects: &[Value]) -> Result<Option<Decision>, Cl
     person.say(&format!(
         "  Saved. `kubectl apply -f {path}` writes it to the cluster."
     ));
+    let password = format!("/data/{PASSWORD}");
+    if objects.iter().any(|o| o.pointer(&password).is_some()) {
+        person.say("  It holds the password that encrypts the backups. Whoever loses it loses the data: keep a copy outside the cluster.");
+    }
     Ok(Some(Decision::Saved))
 }
 

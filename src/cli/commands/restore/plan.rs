@@ -2,7 +2,7 @@
 
 mod paths;
 mod source;
-mod target;
+pub(super) mod target;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
 //! `restore --plan`: what a restore would do, and the guards against the wrong source. Only reads.
 
 mod guards;
+pub mod meant;
 mod owners;
 mod room;
 mod text;
@@ -15,7 +16,7 @@ use self::room::VolumePlan;
 use super::plan::Plan;
 use crate::api::storage::{Component, Snapshot, SnapshotPhase};
 use crate::cli::context::Context;
-use crate::cli::error::{CliError, Exit};
+use crate::cli::error::CliError;
 use crate::cli::inside::pick;
 use crate::cli::schemas::View;
 use crate::cli::views::Reference;
@@ -142,16 +143,12 @@ pub(super) async fn make(
     };
     let source = named(&plan.snapshot.spec.app_ref, namespace);
     let target = named(&plan.target, namespace);
-    let mut guards = Vec::new();
-    if let Some(this) = this {
-        guards.extend(guards::size(&name, bytes, &before(&all, this, components)));
-    }
-    if source != target
-        && let Some(protector) = guards::protector(cluster, &plan.target, place).await
-    {
-        guards.push(format!(
-            "Snapshot {name} is of {source}, but {target} has backups of its own ({protector})"
-        ));
+    let mut guards: Vec<String> = this
+        .and_then(|this| guards::size(&name, bytes, &before(&all, this, components)))
+        .into_iter()
+        .collect();
+    if source != target {
+        guards.extend(guards::of_another(cluster, &name, &source, &plan.target, place).await);
     }
     let object = target_object(cluster, &plan.target, place).await;
     let owners = object.as_ref().map(owners::of).unwrap_or_default();
@@ -289,21 +286,7 @@ impl RestorePlan {
     /// # Errors
     /// A precondition with every guard.
     pub(super) fn check(&self, meant: Option<&str>) -> Result<(), CliError> {
-        if let Some(meant) = meant.filter(|m| *m != self.snapshot) {
-            return Err(CliError::usage(format!(
-                "--i-mean {meant}: the Snapshot that would be restored is {}",
-                self.snapshot
-            )));
-        }
-        if self.guards.is_empty() || meant.is_some() {
-            return Ok(());
-        }
-        let error = CliError::new(Exit::Precondition, "this restore is probably not what you want");
-        let error = self
-            .guards
-            .iter()
-            .fold(error, |error, guard| error.cause(guard.clone()));
-        Err(error.hint(format!("`--i-mean {}` restores it all the same", self.snapshot)))
+        guards::check(&self.snapshot, &self.guards, meant)
     }
 }
 

@@ -173,8 +173,41 @@ fn row(entry: &Entry, part: &Part, several: bool, long: bool) -> String {
     let time = entry.mtime.map(|t| format!("{t:.0}")).unwrap_or_default();
     format!(
         "{:<10} {:>5} {:>5} {size:>12} {time:<20} {path}",
-        entry.permissions, entry.uid, entry.gid
+        mode(entry),
+        entry.uid,
+        entry.gid
     )
+}
+
+/// Kind and permissions as `ls -l` writes them, ten characters.
+fn mode(entry: &Entry) -> String {
+    let mut text = String::from(match entry.kind.as_str() {
+        "dir" => "d",
+        "symlink" => "l",
+        "fifo" => "p",
+        "socket" => "s",
+        "dev" => "b",
+        "chardev" => "c",
+        _ => "-",
+    });
+    let mode = entry.unix_mode();
+    for (shift, special, marks) in [
+        (6, 0o4000, ('s', 'S')),
+        (3, 0o2000, ('s', 'S')),
+        (0, 0o1000, ('t', 'T')),
+    ] {
+        let bits = mode >> shift;
+        let run = bits & 1 != 0;
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (mode & special != 0, run) {
+            (true, true) => marks.0,
+            (true, false) => marks.1,
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
 }
 
 /// Hands on every entry at or below the path in every part that has it. The directory that was asked for is not an entry of
@@ -329,6 +362,23 @@ fn drawn(entries: &[&Entry], root: &[u8], depth: Option<usize>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn modes_are_written_as_ls_writes_them() {
+        let shown = |kind: &str, bits: u32| {
+            mode(&Entry {
+                kind: kind.to_owned(),
+                mode: bits,
+                ..Entry::default()
+            })
+        };
+        assert_eq!(shown("file", 0o640), "-rw-r-----");
+        assert_eq!(shown("dir", 1 << 31 | 1 << 20 | 0o777), "drwxrwxrwt");
+        assert_eq!(shown("file", 1 << 23 | 0o755), "-rwsr-xr-x");
+        assert_eq!(shown("file", 1 << 22 | 0o644), "-rw-r-Sr--");
+        assert_eq!(shown("symlink", 0o777), "lrwxrwxrwx");
+        assert_eq!(shown("fifo", 0o600), "prw-------");
+    }
 
     fn entry(path: &str, kind: &str) -> Entry {
         Entry {

@@ -14,6 +14,7 @@ use crate::cli::views::{
     self, BackupConfiguration, BackupSession, BackupStorage, ConfiguredSession, Meta, Repository,
     RestoreSession,
 };
+use crate::decide::explain::facts::Operator;
 use crate::decide::schedule::Schedule;
 use crate::output::human;
 use crate::output::table::printable;
@@ -34,6 +35,7 @@ pub(super) struct Facts {
     /// Those of other namespaces that name something of this one.
     pub(super) elsewhere: Vec<BackupConfiguration>,
     pub(super) holders: Holders,
+    pub(super) operator: Operator,
 }
 
 impl Facts {
@@ -248,7 +250,7 @@ impl Facts {
 
     /// What somebody should look at, each object once, worst first.
     fn attention(&self, sessions: &[SessionView], now: Timestamp) -> Vec<AttentionView> {
-        let mut lines = Vec::new();
+        let mut lines: Vec<AttentionView> = operator(&self.operator).into_iter().collect();
         for storage in self.storages.iter().filter(|s| s.status.phase == "NotReady") {
             let why = because(&storage.status.conditions);
             let message = format!("NotReady{why}");
@@ -345,6 +347,30 @@ fn storage(storage: &BackupStorage) -> StorageView {
 
 fn because(conditions: &[views::Condition]) -> String {
     views::complaint(conditions).map_or_else(String::new, |why| format!(": {why}"))
+}
+
+/// An operator that does not run: nothing of what stands on the screen will change.
+fn operator(operator: &Operator) -> Option<AttentionView> {
+    let (namespace, name, message) = match operator {
+        Operator::Unknown | Operator::Up(..) => return None,
+        Operator::Missing => (
+            "",
+            "kubestash-operator",
+            "the operator is not installed: no backup runs".to_owned(),
+        ),
+        Operator::Down(namespace, name, why) => (
+            namespace.as_str(),
+            name.as_str(),
+            format!("the operator does not run, so no backup does: {why}"),
+        ),
+    };
+    Some(AttentionView {
+        kind: "Deployment".to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        message,
+        look: "kubectl kubestash doctor".to_owned(),
+    })
 }
 
 fn entry(kind: &str, meta: &Meta, message: &str) -> AttentionView {

@@ -115,18 +115,7 @@ impl<'c> Reader<'c> {
     }
 
     async fn operator(&mut self) -> Result<(), CliError> {
-        let options = ListOptions::default().labelled("app.kubernetes.io/name=kubestash-operator");
-        let found: Result<Vec<Value>, Error> = self.cluster.list(&kinds::DEPLOYMENT, &options).await;
-        let found = match found {
-            Ok(found) => found,
-            // Who may not see other namespaces is spared a note about it on every answer.
-            Err(Error::Forbidden { .. }) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        self.facts.operator = match found.first() {
-            None => Operator::Missing,
-            Some(deployment) => operator_of(deployment),
-        };
+        self.facts.operator = operator(self.cluster).await?;
         Ok(())
     }
 
@@ -341,6 +330,21 @@ impl<'c> Reader<'c> {
             }
         }
         Ok(())
+    }
+}
+
+/// Looks for the operator in all namespaces.
+///
+/// # Errors
+/// What the API server answers, apart from that one may not look.
+pub(in crate::cli::commands) async fn operator(cluster: &Cluster) -> Result<Operator, Error> {
+    let options = ListOptions::default().labelled("app.kubernetes.io/name=kubestash-operator");
+    let found: Result<Vec<Value>, Error> = cluster.list(&kinds::DEPLOYMENT, &options).await;
+    match found {
+        Ok(found) => Ok(found.first().map_or(Operator::Missing, operator_of)),
+        // Who may not see other namespaces is spared a note about it on every answer.
+        Err(Error::Forbidden { .. }) => Ok(Operator::Unknown),
+        Err(error) => Err(error),
     }
 }
 

@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use crate::api::core::BackupConfiguration;
+use crate::cli::error::{CliError, Exit};
 use crate::cli::report::text;
 use crate::cli::views::Reference;
 use crate::cluster::{Cluster, ListOptions, kinds};
@@ -27,7 +28,7 @@ pub(super) fn size(name: &str, bytes: Option<u64>, before: &[(String, u64)]) -> 
 }
 
 /// The BackupConfiguration that backs a target up; nothing where there is none or we may not know.
-pub(super) async fn protector(cluster: &Cluster, target: &Reference, place: &str) -> Option<String> {
+async fn protector(cluster: &Cluster, target: &Reference, place: &str) -> Option<String> {
     let all: Vec<BackupConfiguration> = cluster
         .list(&kinds::BACKUP_CONFIGURATION, &ListOptions::of(place))
         .await
@@ -41,6 +42,38 @@ pub(super) async fn protector(cluster: &Cluster, target: &Reference, place: &str
             })
         })
         .map(|configuration| format!("BackupConfiguration {}", configuration.name_any()))
+}
+
+/// That the Snapshot is of something else than its target, which has backups of its own. `source` is KIND NAMESPACE/NAME.
+pub(super) async fn of_another(
+    cluster: &Cluster,
+    snapshot: &str,
+    source: &str,
+    target: &Reference,
+    place: &str,
+) -> Option<String> {
+    let protector = protector(cluster, target, place).await?;
+    Some(format!(
+        "Snapshot {snapshot} is of {source}, but {} {place}/{} has backups of its own ({protector})",
+        target.kind, target.name
+    ))
+}
+
+/// Refuses what cannot be right, unless the Snapshot is named once more.
+pub(super) fn check(snapshot: &str, guards: &[String], meant: Option<&str>) -> Result<(), CliError> {
+    if let Some(meant) = meant.filter(|m| *m != snapshot) {
+        return Err(CliError::usage(format!(
+            "--i-mean {meant}: the Snapshot that would be restored is {snapshot}"
+        )));
+    }
+    if guards.is_empty() || meant.is_some() {
+        return Ok(());
+    }
+    let error = CliError::new(Exit::Precondition, "this restore is probably not what you want");
+    let error = guards
+        .iter()
+        .fold(error, |error, guard| error.cause(guard.clone()));
+    Err(error.hint(format!("`--i-mean {snapshot}` restores it all the same")))
 }
 
 /// Other restores into the same target that have not ended.

@@ -153,3 +153,27 @@ fn old_restores_are_history() {
     facts.restores.clear();
     assert!(facts.is_empty());
 }
+
+#[test]
+fn an_operator_that_does_not_run_comes_first() {
+    let mut facts = facts(vec![backup("Succeeded", "2026-01-01T01:00:05Z")]);
+    let now = at("2026-01-01T01:30:00Z");
+    for (operator, message) in [
+        (Operator::Unknown, ""),
+        (Operator::Up("kubestash".into(), "kubestash-operator".into()), ""),
+        (Operator::Missing, "the operator is not installed: no backup runs"),
+        (
+            Operator::Down(
+                "kubestash".into(),
+                "o".into(),
+                "its Deployment is scaled to 0".into(),
+            ),
+            "the operator does not run, so no backup does: its Deployment is scaled to 0",
+        ),
+    ] {
+        facts.operator = operator;
+        let view = facts.view(None, now);
+        let first = view.attention.first().map_or("", |a| a.message.as_str());
+        assert_eq!(first, message);
+    }
+}
