@@ -256,7 +256,7 @@ fn emphasized(name: &str) -> String {
 /// Prose, with what stands in backticks in bold.
 fn spoken(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return started(&plain(text));
     }
     let parts: Vec<String> = parts
