@@ -32,6 +32,31 @@ spec:
   retentionPolicy: {name: keep-last-5, keepLast: 5}
 ";
 
+/// Nobody knows whether the labels of the namespace match.
+const SELECTED: &str = r"apiVersion: stash.appscode.com/v1alpha1
+kind: Repository
+metadata: {name: repo, namespace: demo}
+spec:
+  backend: {s3: {endpoint: s3.example.com, bucket: b}, storageSecretName: keys}
+  usagePolicy: {allowedNamespaces: {from: Selector, selector: {matchLabels: {a: b}}}}
+---
+apiVersion: stash.appscode.com/v1beta1
+kind: BackupConfiguration
+metadata: {name: web, namespace: demo}
+spec:
+  schedule: '0 3 * * *'
+  repository: {name: repo}
+  target:
+    ref: {apiVersion: apps/v1, kind: Deployment, name: web}
+    paths: [/data]
+  retentionPolicy: {name: k, keepLast: 5, prune: true}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: keys, namespace: demo}
+stringData: {RESTIC_PASSWORD: a, AWS_ACCESS_KEY_ID: b, AWS_SECRET_ACCESS_KEY: c}
+";
+
 const RESTORE: &str = "\
 apiVersion: stash.appscode.com/v1beta1
 kind: RestoreSession
@@ -134,6 +159,18 @@ fn files_that_differ_are_left_alone_unless_forced() {
             ])
             .code,
         2
+    );
+}
+
+#[test]
+fn what_stands_on_top_always_says_what_to_do() {
+    let run = world().run_with(&["convert", "-f", "-"], SELECTED);
+    assert_eq!(run.code, 4, "{}", run.all());
+    let above: Vec<&str> = run.out.lines().filter(|line| line.starts_with("#   ")).collect();
+    assert_eq!(above.len(), 1, "{}", run.out);
+    assert!(
+        above[0].contains("spec.backends[0].storageRef: namespace demo may not refer to"),
+        "{above:?}"
     );
 }
 

@@ -199,7 +199,9 @@ fn document(object: &Value, made: &Conversion) -> Result<String, CliError> {
         text.push_str("# To fill in before it is applied:\n");
     }
     for (note, path) in open {
-        text.push_str(&format!("#   {path}: {}\n", note.way_out.replace('\n', " ")));
+        let says = [&note.way_out, &note.reason].into_iter().find(|s| !s.is_empty());
+        let says = says.map_or_else(String::new, |s| s.replace('\n', " "));
+        text.push_str(&format!("#   {path}: {says}\n"));
     }
     let body = yaml::to_string(object)
         .map_err(|e| CliError::new(Exit::Error, format!("{title} cannot be written")).cause(e.to_string()))?;
