@@ -44,7 +44,7 @@ fn lists(look: &Looker<'_>, new: &str) {
         line("/plain")
     );
     assert!(line("/f1").contains(" 1234  4321 "), "{}", line("/f1"));
-    assert!(line("/setuid").starts_with("urwxr-xr-x"), "{}", line("/setuid"));
+    assert!(line("/setuid").starts_with("-rwsr-xr-x"), "{}", line("/setuid"));
     line("/with space/new\\nline");
     line("/dir\\xe9/in\\x80");
 
