@@ -261,7 +261,7 @@ impl Stage {
     /// Volumes for clusters that provision none.
     fn make_volumes(&self, dir: &str) {
         let stamp = std::process::id();
-        let yaml: String = (0..60)
+        let yaml: String = (0..120)
             .map(|n| {
                 format!(
                     "---\napiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: e2e-{stamp}-{n}}}\nspec:\n  capacity: {{storage: 1Gi}}\n  accessModes: [ReadWriteOnce]\n  persistentVolumeReclaimPolicy: Retain\n  hostPath: {{path: {dir}/{stamp}-{n}, type: DirectoryOrCreate}}\n"
