@@ -187,11 +187,18 @@ pub(super) fn prefix(state: &mut State, prompter: &mut dyn Prompter) -> Reply<()
     if matches!(state.provider(), None | Some(Provider::Local)) || state.answers.prefix.is_some() {
         return Ok(());
     }
-    let question = Question::new(
-        "--prefix",
-        "Directory in the bucket",
-        "Several clusters can share a bucket when each has a directory of its own. Empty: the whole bucket.",
-    );
+    let (question, why) = if state.provider() == Some(Provider::Azure) {
+        (
+            "Directory in the container",
+            "Several clusters can share a container when each has a directory of its own. Empty: the whole container.",
+        )
+    } else {
+        (
+            "Directory in the bucket",
+            "Several clusters can share a bucket when each has a directory of its own. Empty: the whole bucket.",
+        )
+    };
+    let question = Question::new("--prefix", question, why);
     let prefix = prompter.text(&question, Some(""), &|_| Ok(String::new()))?;
     state.answers.prefix = Some(prefix.trim_matches('/').to_owned());
     Ok(())

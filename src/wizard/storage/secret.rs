@@ -129,7 +129,7 @@ fn ask_credentials(state: &mut State, provider: Provider, prompter: &mut dyn Pro
     let question = Question::new(
         "--secret",
         "Credentials",
-        "They must be allowed to list, read, write and delete in the bucket. They go into a Secret and nowhere else.",
+        "They must be allowed to list, read, write and delete there. They go into a Secret and nowhere else.",
     )
     .must()
     .need("the credentials: --secret NAME of one that exists, --from-env, --from-file FILE, or --no-secret");
