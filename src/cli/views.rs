@@ -16,6 +16,7 @@ pub use self::snapshots::{
     Component, Progress, ResticStats, ResticSummary, Snapshot, SnapshotDetail, SnapshotDetailStatus,
     SnapshotSpec, SnapshotStatus,
 };
+use crate::api::shared::TypedObjectReference;
 use crate::output::human;
 
 /// Metadata.
@@ -71,6 +72,29 @@ pub struct Reference {
     pub namespace: String,
     /// Name.
     pub name: String,
+}
+
+impl Reference {
+    /// The namespace, or that of the referring object.
+    #[must_use]
+    pub fn namespace_or<'n>(&'n self, own: &'n str) -> &'n str {
+        if self.namespace.is_empty() {
+            own
+        } else {
+            &self.namespace
+        }
+    }
+}
+
+impl From<&TypedObjectReference> for Reference {
+    fn from(typed: &TypedObjectReference) -> Self {
+        Reference {
+            api_group: typed.group().to_owned(),
+            kind: typed.kind().to_owned(),
+            namespace: typed.namespace.clone().unwrap_or_default(),
+            name: typed.name.clone(),
+        }
+    }
 }
 
 /// A BackupConfiguration as `status` shows it.

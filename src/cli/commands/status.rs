@@ -65,10 +65,10 @@ pub async fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError>
     let holders = unprotected::read(cluster, namespace).await;
     let facts = read(cluster, namespace, holders).await?;
     let now = context.now;
-    if facts.is_empty() {
-        place::exists(context).await?;
-    }
     if !args.output.is_table() {
+        if facts.is_empty() {
+            place::exists(context).await?;
+        }
         schemas::print(context, &args.output, &facts.view(namespace, now))?;
         return Ok(Exit::Ok);
     }

@@ -176,8 +176,7 @@ async fn newest(cluster: &Cluster, namespace: &str, named: Named<'_>) -> Result<
     let mut newest: Option<Snapshot> = None;
     for repository in &repositories {
         for snapshot in of_repository(cluster, namespace, repository).await? {
-            let good = phase(&snapshot) == Some(SnapshotPhase::Succeeded);
-            if good && newest.as_ref().is_none_or(|n| time(n) < time(&snapshot)) {
+            if succeeded(&snapshot) && newest.as_ref().is_none_or(|n| time(n) < time(&snapshot)) {
                 newest = Some(snapshot);
             }
         }
@@ -234,6 +233,12 @@ pub fn time(snapshot: &Snapshot) -> Option<jiff::Timestamp> {
 
 fn phase(snapshot: &Snapshot) -> Option<SnapshotPhase> {
     snapshot.status.as_ref().and_then(|s| s.phase)
+}
+
+/// Whether its backup succeeded.
+#[must_use]
+pub fn succeeded(snapshot: &Snapshot) -> bool {
+    phase(snapshot) == Some(SnapshotPhase::Succeeded)
 }
 
 /// The restic snapshots of the named components; of all when none is named.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use self::room::VolumePlan;
 use super::plan::Plan;
-use crate::api::storage::{Component, Snapshot, SnapshotPhase};
+use crate::api::storage::{Component, Snapshot};
 use crate::cli::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::inside::pick;
@@ -110,12 +110,12 @@ fn bytes_in(snapshot: &Snapshot, components: &[String]) -> Option<u64> {
 }
 
 fn named(reference: &Reference, own: &str) -> String {
-    let namespace = if reference.namespace.is_empty() {
-        own
-    } else {
-        &reference.namespace
-    };
-    format!("{} {namespace}/{}", reference.kind, reference.name)
+    format!(
+        "{} {}/{}",
+        reference.kind,
+        reference.namespace_or(own),
+        reference.name
+    )
 }
 
 /// Looks at everything that a restore would touch; how much room is free is asked only with `ask`.
@@ -136,11 +136,7 @@ pub(super) async fn make(
     let all = pick::of_repository(cluster, namespace, &plan.snapshot.spec.repository).await?;
     let this = all.iter().find(|s| s.name_any() == name);
     let bytes = this.and_then(|s| bytes_in(s, components));
-    let place = if plan.target.namespace.is_empty() {
-        namespace
-    } else {
-        &plan.target.namespace
-    };
+    let place = plan.target.namespace_or(namespace);
     let source = named(&plan.snapshot.spec.app_ref, namespace);
     let target = named(&plan.target, namespace);
     let mut guards: Vec<String> = this
@@ -190,7 +186,7 @@ fn before(all: &[Snapshot], this: &Snapshot, components: &[String]) -> Vec<(Stri
     all.iter()
         .rev()
         .filter(|s| pick::time(s) < pick::time(this) && s.spec.session == this.spec.session)
-        .filter(|s| s.status.as_ref().and_then(|s| s.phase) == Some(SnapshotPhase::Succeeded))
+        .filter(|s| pick::succeeded(s))
         .take(BEFORE)
         .filter_map(|s| Some((s.name_any(), bytes_in(s, components)?)))
         .collect()

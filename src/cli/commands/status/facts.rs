@@ -10,6 +10,7 @@ use super::unprotected::Holders;
 use super::view::{
     AttentionView, RunView, RunningView, SessionView, State, StatusView, StorageView, SummaryView,
 };
+use crate::cli::report::text;
 use crate::cli::views::{
     self, BackupConfiguration, BackupSession, BackupStorage, ConfiguredSession, Meta, Repository,
     RestoreSession,
@@ -210,17 +211,10 @@ impl Facts {
         if status.target_found == Some(false) {
             return format!(": its target {} does not exist", session.target);
         }
-        let text = |backend: &Value, pointer: &str| {
-            backend
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or("")
-                .to_owned()
-        };
         let reason = status.backends.iter().find_map(|backend| {
             ["/storage/reason", "/retentionPolicy/reason"]
                 .iter()
-                .map(|at| text(backend, at))
+                .map(|at| text(backend, at).to_owned())
                 .find(|reason| !reason.is_empty())
         });
         reason.map_or_else(|| because(&status.conditions), |reason| format!(": {reason}"))

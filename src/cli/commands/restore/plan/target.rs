@@ -44,12 +44,7 @@ pub(super) async fn target(
             name: named.name.to_owned(),
         };
     } else if let Some(own) = configuration.and_then(|c| c.spec.target.as_ref()) {
-        target = Reference {
-            api_group: own.api_group.clone().unwrap_or_default(),
-            kind: own.kind.clone().unwrap_or_default(),
-            namespace: own.namespace.clone().unwrap_or_default(),
-            name: own.name.clone(),
-        };
+        target = Reference::from(own);
     }
     if let Some(place) = &args.target_namespace {
         target.namespace.clone_from(place);
@@ -67,11 +62,7 @@ pub(super) async fn target(
         )
         .hint("name a target with --target KIND/NAME"));
     };
-    let place = if target.namespace.is_empty() {
-        namespace
-    } else {
-        &target.namespace
-    };
+    let place = target.namespace_or(namespace);
     match cluster.get::<Value>(kind, Some(place), &target.name).await {
         Ok(_) => Ok(target),
         Err(error @ Error::NotFound { .. }) => Err(CliError {
@@ -92,7 +83,8 @@ pub(super) async fn in_reach(
     snapshot: &SnapshotDetail,
     target: &Reference,
 ) -> Result<(), CliError> {
-    if target.namespace.is_empty() || target.namespace == namespace {
+    let place = target.namespace_or(namespace);
+    if place == namespace {
         return Ok(());
     }
     let repository =
@@ -102,7 +94,7 @@ pub(super) async fn in_reach(
         && let Some(storage) = &repository.spec.storage_ref
     {
         let storage = (storage.namespace_or(namespace), storage.name.as_str());
-        reach::check(cluster, storage, &target.namespace).await?;
+        reach::check(cluster, storage, place).await?;
     }
     Ok(())
 }

@@ -5,8 +5,7 @@ use serde_json::Value;
 
 use super::{before, bytes_in, guards, named};
 use crate::api::core::RestoreSession;
-use crate::api::shared::TypedObjectReference;
-use crate::api::storage::{Snapshot, SnapshotPhase};
+use crate::api::storage::Snapshot;
 use crate::cli::commands::restore::plan::target;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
@@ -51,7 +50,7 @@ pub(in crate::cli::commands) async fn check(
             .into_iter()
             .collect();
     if let (Some(from), Some(into)) = (&this.spec.app_ref, &session.spec.target) {
-        let (from, into) = (reference(from), reference(into));
+        let (from, into) = (Reference::from(from), Reference::from(into));
         let volumes_named = session
             .spec
             .addon
@@ -61,11 +60,7 @@ pub(in crate::cli::commands) async fn check(
         if !volumes_named {
             target::alike(&name, &from, &into)?;
         }
-        let there = if into.namespace.is_empty() {
-            &own
-        } else {
-            &into.namespace
-        };
+        let there = into.namespace_or(&own);
         if named(&from, place) != named(&into, &own) {
             against.extend(guards::of_another(cluster, &name, &named(&from, place), &into, there).await);
         }
@@ -78,15 +73,5 @@ fn chosen<'s>(all: &'s [Snapshot], wanted: &str) -> Option<&'s Snapshot> {
     if wanted != super::super::plan::LATEST {
         return all.iter().find(|s| s.name_any() == wanted);
     }
-    let good = |s: &&Snapshot| s.status.as_ref().and_then(|s| s.phase) == Some(SnapshotPhase::Succeeded);
-    all.iter().rev().find(good)
-}
-
-fn reference(typed: &TypedObjectReference) -> Reference {
-    Reference {
-        api_group: typed.api_group.clone().unwrap_or_default(),
-        kind: typed.kind.clone().unwrap_or_default(),
-        namespace: typed.namespace.clone().unwrap_or_default(),
-        name: typed.name.clone(),
-    }
+    all.iter().rev().find(|s| pick::succeeded(s))
 }

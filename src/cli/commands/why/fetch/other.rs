@@ -7,6 +7,7 @@ use super::Reader;
 use crate::api::shared::Condition;
 use crate::cli::commands::why::references::references;
 use crate::cli::error::CliError;
+use crate::cli::report::text;
 use crate::cluster::{Error, Kind, ListOptions, kinds};
 use crate::decide::explain::chain::About;
 use crate::decide::explain::facts::Other;
@@ -24,11 +25,7 @@ impl Reader<'_> {
         object: &Value,
     ) -> Result<(), CliError> {
         let mut other = Other {
-            phase: object
-                .pointer("/status/phase")
-                .and_then(Value::as_str)
-                .unwrap_or("")
-                .to_owned(),
+            phase: text(object, "/status/phase").to_owned(),
             conditions: object
                 .pointer("/status/conditions")
                 .and_then(|c| serde_json::from_value::<Vec<Condition>>(c.clone()).ok())
@@ -67,17 +64,10 @@ impl Reader<'_> {
             Ok(found) => found,
             Err(error) => return self.forgive(among, error).map(|()| Vec::new()),
         };
-        let at = |object: &Value, pointer: &str| {
-            object
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or("")
-                .to_owned()
-        };
         Ok(found
             .iter()
             .filter(|object| {
-                references(object, &at(object, "/metadata/namespace"))
+                references(object, text(object, "/metadata/namespace"))
                     .iter()
                     .any(|(k, n, m)| *k == kind && n == namespace && m == name)
             })
@@ -85,8 +75,8 @@ impl Reader<'_> {
             .map(|o| {
                 About::new(
                     among.kind,
-                    &at(o, "/metadata/namespace"),
-                    &at(o, "/metadata/name"),
+                    text(o, "/metadata/namespace"),
+                    text(o, "/metadata/name"),
                 )
             })
             .collect())
